@@ -1,0 +1,104 @@
+"""Every exception that longreach raises on purpose.
+
+    LongreachError
+    ├── ModelError                 a checkpoint that cannot be used; names the file and the key
+    │   ├── ModelNotFoundError     no such directory or hub id
+    │   ├── CheckpointError        missing, corrupt or truncated files, tensors of the wrong shape
+    │   ├── ConfigError            config.json: unknown key in strict mode, bad or contradicting values
+    │   └── UnsupportedModelError  an architecture, rope type or quantisation that we do not run
+    ├── ContextLengthError         the prompt (plus max_tokens) is longer than the limit
+    ├── MemoryPlanError            the plan does not fit; carries the plan
+    ├── InvalidRequestError        (ValueError) a request field out of range; carries field and value
+    ├── TemplateError              (ValueError) a chat template that fails or misbehaves
+    ├── ShapeError                 (ValueError) tensors that do not fit together
+    ├── UnsupportedError           no twin of an op can run these arguments; lists every reason
+    └── RequestAborted             the caller stopped the request; finished pages stay cached
+"""
+
+from __future__ import annotations
+
+
+class LongreachError(Exception):
+    """Base of every error that longreach raises on purpose."""
+
+
+class ModelError(LongreachError):
+    """A checkpoint that cannot be used. The message names the file and the key."""
+
+
+class ModelNotFoundError(ModelError):
+    """Neither a directory nor a known hub id."""
+
+
+class CheckpointError(ModelError):
+    """Missing, corrupt or truncated weight files, or tensors of the wrong shape."""
+
+
+class ConfigError(ModelError):
+    """config.json holds a bad, contradicting or (in strict mode) unknown key."""
+
+
+class UnsupportedModelError(ModelError):
+    """A valid checkpoint of a kind that longreach does not run."""
+
+
+class ContextLengthError(LongreachError):
+    """The prompt does not fit the context.
+
+    Attributes: num_prompt_tokens, max_tokens (asked for), max_model_len.
+    """
+
+    def __init__(self, num_prompt_tokens: int, max_tokens: int, max_model_len: int) -> None:
+        self.num_prompt_tokens = num_prompt_tokens
+        self.max_tokens = max_tokens
+        self.max_model_len = max_model_len
+        super().__init__(
+            f"the prompt has {num_prompt_tokens} tokens and asks for {max_tokens} more, "
+            f"but max_model_len is {max_model_len}: shorten the prompt, lower max_tokens, "
+            f"or load the model with a larger max_model_len"
+        )
+
+
+class MemoryPlanError(LongreachError):
+    """The planned memory is more than there is.
+
+    Attributes: needed, available (bytes), plan (name -> bytes).
+    """
+
+    def __init__(self, needed: int, available: int, plan: dict[str, int], hint: str = "") -> None:
+        self.needed = needed
+        self.available = available
+        self.plan = dict(plan)
+        parts = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in plan.items())
+        super().__init__(
+            f"needs {needed / 2**20:.0f} MiB ({parts}) but {available / 2**20:.0f} MiB "
+            f"are available{': ' + hint if hint else ''}"
+        )
+
+
+class InvalidRequestError(LongreachError, ValueError):
+    """A request field with a value that cannot be obeyed.
+
+    Attributes: field, value.
+    """
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        self.field = field
+        self.value = value
+        super().__init__(f"{field} is {value!r}: expected {expected}")
+
+
+class TemplateError(LongreachError, ValueError):
+    """A chat template that cannot be rendered for these messages."""
+
+
+class ShapeError(LongreachError, ValueError):
+    """Tensors whose shapes or dtypes do not fit together."""
+
+
+class UnsupportedError(LongreachError):
+    """No twin of an op can run these arguments. The message lists every twin's reason."""
+
+
+class RequestAborted(LongreachError):
+    """The caller stopped the request. Pages finished before the stop stay cached."""

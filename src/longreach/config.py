@@ -1,0 +1,327 @@
+"""Frozen dataclasses of everything that can be set: the model, its attention, the engine.
+
+A default is written here once; flags and keyword arguments read it from the field. Each class
+checks itself at construction, so an object that exists is valid. Values that come from a checkpoint
+raise `ConfigError` (a `ModelError`), values that come from a user raise `InvalidRequestError` (a
+`ValueError`). Nothing here knows a Hugging Face name: `models/hf.py` translates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from longreach.errors import ConfigError, InvalidRequestError
+
+Family = Literal["qwen2", "qwen3"]
+RopeType = Literal["default", "linear", "dynamic", "yarn"]
+SparseMode = Literal["off", "fixed", "adaptive"]
+TemperatureMode = Literal["position", "length", "off"]
+Dtype = Literal["auto", "bfloat16", "float32", "float16"]
+Quantization = Literal["int8"]
+
+SEED_LIMIT = 2**63
+
+
+def _require(condition: bool, key: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ConfigError(f"{key} is {value!r}: expected {expected}")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> bool:
+    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _require_int(owner: object, name: str, minimum: int) -> None:
+    value = getattr(owner, name)
+    _require(_is_int(value) and value >= minimum, name, value, f"an integer of at least {minimum}")
+
+
+def _check_user(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise InvalidRequestError(name, value, expected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualChunkConfig:
+    """Dual chunk attention (arXiv 2402.17463; Qwen2.5-1M report, section 3).
+
+    `original_max_position_embeddings` is the trained length T0 of the attention temperature; 0
+    switches the temperature off. `cap` limits the query position; None means chunk_size, as Qwen
+    serves (the paper uses chunk_size - 1).
+    """
+
+    chunk_size: int = 8192
+    local_size: int = 1024
+    original_max_position_embeddings: int = 0
+    cap: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_int(self, "chunk_size", 2)
+        _require_int(self, "local_size", 0)
+        _require_int(self, "original_max_position_embeddings", 0)
+        _require(
+            self.chunk_size - self.local_size >= 1,
+            "local_size",
+            self.local_size,
+            f"less than chunk_size ({self.chunk_size})",
+        )
+        if self.cap is not None:
+            _require_int(self, "cap", 1)
+            _require(
+                self.chunk_len - 1 <= self.cap <= self.chunk_size,
+                "cap",
+                self.cap,
+                f"between chunk_len - 1 ({self.chunk_len - 1}) and chunk_size ({self.chunk_size})",
+            )
+
+    @property
+    def chunk_len(self) -> int:
+        """Keys are rotated at their position modulo this."""
+        return self.chunk_size - self.local_size
+
+    @property
+    def query_cap(self) -> int:
+        """The largest position any query is rotated to."""
+        return self.chunk_size if self.cap is None else self.cap
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeConfig:
+    """Rotary embedding. Scaled types need `factor`; dynamic and yarn the trained length.
+
+    `original_max_position_embeddings` is the length the base was trained for: for dynamic the
+    length from which the base grows. The fields from beta_fast on are yarn's (arXiv 2309.00071).
+    """
+
+    type: RopeType = "default"
+    theta: float = 10000.0
+    factor: float = 1.0
+    original_max_position_embeddings: int = 0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    mscale: float | None = None
+    mscale_all_dim: float | None = None
+    attention_factor: float | None = None
+    truncate: bool = True
+
+    def __post_init__(self) -> None:
+        _require(self.type in get_args(RopeType), "rope type", self.type, str(get_args(RopeType)))
+        _require(_is_real(self.theta) and self.theta > 1, "rope_theta", self.theta, "more than 1")
+        _require(_is_real(self.factor) and self.factor >= 1, "factor", self.factor, "at least 1")
+        _require_int(self, "original_max_position_embeddings", 0)
+        if self.type in ("dynamic", "yarn"):
+            _require_int(self, "original_max_position_embeddings", 1)
+        for name in ("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "attention_factor"):
+            value = getattr(self, name)
+            allowed_none = value is None and not name.startswith("beta")
+            positive = _is_real(value) and value > 0
+            _require(allowed_none or positive, name, value, "a positive number")
+        _require(isinstance(self.truncate, bool), "truncate", self.truncate, "true or false")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadBudget:
+    """What one head keeps: columns (verticals) and diagonals (slashes), forced ones included."""
+
+    vertical_size: int
+    slash_size: int
+
+    def __post_init__(self) -> None:
+        _require_int(self, "vertical_size", 0)
+        _require_int(self, "slash_size", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseTable:
+    """Per layer and query head budgets of the `fixed` mode (sparse_attention_config.json).
+
+    Prompts longer than `threshold` are sparse; `last_q` rows of a segment choose its pattern.
+    """
+
+    heads: tuple[tuple[HeadBudget, ...], ...]
+    threshold: int = 32768
+    last_q: int = 64
+
+    def __post_init__(self) -> None:
+        _require(len(self.heads) > 0, "sparse_attention_config", self.heads, "one entry per layer")
+        widths = sorted({len(layer) for layer in self.heads})
+        _require(
+            len(widths) == 1, "sparse_attention_config", widths, "as many heads in every layer"
+        )
+        _require_int(self, "threshold", 0)
+        _require_int(self, "last_q", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """One decoder of the Qwen family. `raw` is the whole config.json it was read from."""
+
+    architecture: str
+    family: Family
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    max_position_embeddings: int
+    rope: RopeConfig
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = False
+    qkv_bias: bool = False
+    o_bias: bool = False
+    qk_norm: bool = False
+    dual_chunk: DualChunkConfig | None = None
+    sparse_table: SparseTable | None = None
+    torch_dtype: str = "bfloat16"
+    bos_token_id: int | None = None
+    eos_token_ids: tuple[int, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _require(self.family in get_args(Family), "family", self.family, str(get_args(Family)))
+        for name in (
+            "hidden_size",
+            "intermediate_size",
+            "num_layers",
+            "num_heads",
+            "num_kv_heads",
+            "head_dim",
+            "vocab_size",
+            "max_position_embeddings",
+        ):
+            _require_int(self, name, 1)
+        self._check_heads()
+        _require(
+            _is_real(self.rms_norm_eps) and self.rms_norm_eps > 0,
+            "rms_norm_eps",
+            self.rms_norm_eps,
+            "a positive number",
+        )
+        if self.sparse_table is not None:
+            self._check_table(self.sparse_table)
+
+    def _check_heads(self) -> None:
+        _require(
+            self.num_heads % self.num_kv_heads == 0,
+            "num_kv_heads",
+            self.num_kv_heads,
+            f"a divisor of num_heads ({self.num_heads})",
+        )
+        _require(self.head_dim % 2 == 0, "head_dim", self.head_dim, "an even number")
+
+    def _check_table(self, table: SparseTable) -> None:
+        shape = (len(table.heads), len(table.heads[0]))
+        _require(
+            shape == (self.num_layers, self.num_heads),
+            "sparse_attention_config",
+            f"{shape[0]} layers x {shape[1]} heads",
+            f"{self.num_layers} layers x {self.num_heads} heads",
+        )
+
+    @property
+    def group_size(self) -> int:
+        """Query heads that share one kv head."""
+        return self.num_heads // self.num_kv_heads
+
+    @property
+    def kv_values_per_token(self) -> int:
+        """Numbers the KV cache holds for one token, all layers."""
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparsePolicy:
+    """How long prompts are read.
+
+    `recall` is the softmax mass `adaptive` must keep for every head; at 1.0 and above everything is
+    kept. Prompts of up to `min_tokens` stay dense (0: all sparse). `budget`, (columns, diagonals),
+    replaces the target.
+    """
+
+    mode: SparseMode = "adaptive"
+    recall: float = 0.95
+    min_tokens: int = 32768
+    budget: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        modes = get_args(SparseMode)
+        _check_user(self.mode in modes, "sparse", self.mode, f"one of {', '.join(modes)}")
+        _check_user(
+            _is_real(self.recall) and self.recall > 0,
+            "sparse_recall",
+            self.recall,
+            "a number above 0 (1.0 and more: the full budget)",
+        )
+        _check_user(
+            _is_int(self.min_tokens) and self.min_tokens >= 0,
+            "sparse_min_tokens",
+            self.min_tokens,
+            "an integer of at least 0",
+        )
+        if self.budget is not None:
+            self._check_budget(self.budget)
+
+    def _check_budget(self, budget: tuple[int, int]) -> None:
+        pair = isinstance(budget, tuple) and len(budget) == 2
+        valid = pair and all(_is_int(size) and size >= 0 for size in budget)
+        _check_user(valid, "sparse_budget", budget, "(columns, diagonals), integers of at least 0")
+        _check_user(
+            self.mode == "adaptive",
+            "sparse_budget",
+            budget,
+            f"no budget with sparse={self.mode!r}: it replaces the target of 'adaptive'",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How a model is run. Sizes are tokens unless said otherwise.
+
+    `max_num_batched_tokens` bounds one step while other requests wait; a prompt that is alone is
+    cut into slices of `lone_slice_tokens`.
+    """
+
+    dtype: Dtype = "auto"
+    quantization: Quantization | None = None
+    max_model_len: int | Literal["auto"] = "auto"
+    sparse: SparsePolicy = field(default_factory=SparsePolicy)
+    max_num_batched_tokens: int = 2048
+    lone_slice_tokens: int = 32768
+    max_num_seqs: int = 16
+    page_size: int = 128
+    enable_prefix_caching: bool = True
+    temperature_mode: TemperatureMode = "position"
+    strict_config: bool = False
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_choice("dtype", get_args(Dtype))
+        self._check_choice("temperature_mode", get_args(TemperatureMode))
+        if self.quantization is not None:
+            self._check_choice("quantization", get_args(Quantization))
+        if self.max_model_len != "auto":
+            self._check_positive("max_model_len")
+        for name in ("max_num_batched_tokens", "lone_slice_tokens", "max_num_seqs", "page_size"):
+            self._check_positive(name)
+        for name in ("enable_prefix_caching", "strict_config"):
+            value = getattr(self, name)
+            _check_user(isinstance(value, bool), name, value, "True or False")
+        seeded = self.seed is None or (_is_int(self.seed) and 0 <= self.seed < SEED_LIMIT)
+        _check_user(seeded, "seed", self.seed, f"None or an integer in [0, {SEED_LIMIT})")
+
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        _check_user(value in choices, name, value, f"one of {', '.join(choices)}")
+
+    def _check_positive(self, name: str) -> None:
+        value = getattr(self, name)
+        _check_user(_is_int(value) and value >= 1, name, value, "an integer of at least 1")

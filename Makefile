@@ -1,0 +1,45 @@
+# Needs python3 (3.11 or newer), make and a network. Everything else is put into .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+TORCH   = $(shell grep '^torch==' constraints.txt)
+
+.PHONY: help demo test check bench clean
+help:
+	@echo "make demo             read a text of 128K tokens and find what is hidden in it (TOKENS=1M, ARGS=...)"
+	@echo "make test             every test (ARGS=... goes to pytest)"
+	@echo "make check            lint, format, types, without changing a file"
+	@echo "make bench            speed and memory, written to benchmarks/results (ARGS=...)"
+	@echo "make clean            remove .venv and every cache"
+
+# One environment in two layers: .base runs longreach, .dev adds what tests and recipes need.
+$(VENV)/.base: pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (once; torch alone is some 200 MB)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) $(TORCH) hatchling editables
+	@$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/longreach demo $(if $(TOKENS),--tokens $(TOKENS)) $(ARGS)
+
+# A worker per processor, one torch thread each: faster than two threads per test on two cores.
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/longreach bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,9 +17,9 @@ FLOORS = [
     {"cli", "integrations"},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-# Floor 0 is four things on one floor: errors, then platform, then config, then text on top of them.
+# Floor 0 is four things: errors, then platform, then config, then text on top of them.
 ORDER_ON_FLOOR_0 = ["errors", "platform", "config", "text"]
-# Geometry, rotation and the shape of a pattern are what every op builds on; the others are strangers.
+# Geometry, rotation and the shape of a pattern are what every op builds on; others are strangers.
 OPS_FOR_ALL = {"rope", "dca", "pattern"}
 
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")

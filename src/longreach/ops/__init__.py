@@ -1,0 +1,1 @@
+"""Pure functions tensor -> tensor: one folder per op, the truth in reference.py, fast twins beside it."""

@@ -1,0 +1,88 @@
+"""Read a million tokens with the models of the Qwen family on the hardware at hand.
+
+Importing this package imports neither torch nor any other heavy package: names are resolved on first
+use. It is the one module that may name higher floors (see docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from longreach.engine.llm import LLM
+    from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOutput
+    from longreach.engine.sampling_params import SamplingParams
+    from longreach.errors import (
+        CheckpointError,
+        ConfigError,
+        ContextLengthError,
+        InvalidRequestError,
+        LongreachError,
+        MemoryPlanError,
+        ModelError,
+        ModelNotFoundError,
+        RequestAborted,
+        ShapeError,
+        TemplateError,
+        UnsupportedError,
+        UnsupportedModelError,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LLM": "longreach.engine.llm",
+    "CompletionOutput": "longreach.engine.outputs",
+    "RequestMetrics": "longreach.engine.outputs",
+    "RequestOutput": "longreach.engine.outputs",
+    "SamplingParams": "longreach.engine.sampling_params",
+    "CheckpointError": "longreach.errors",
+    "ConfigError": "longreach.errors",
+    "ContextLengthError": "longreach.errors",
+    "InvalidRequestError": "longreach.errors",
+    "LongreachError": "longreach.errors",
+    "MemoryPlanError": "longreach.errors",
+    "ModelError": "longreach.errors",
+    "ModelNotFoundError": "longreach.errors",
+    "RequestAborted": "longreach.errors",
+    "ShapeError": "longreach.errors",
+    "TemplateError": "longreach.errors",
+    "UnsupportedError": "longreach.errors",
+    "UnsupportedModelError": "longreach.errors",
+}
+
+__all__ = [
+    "LLM",
+    "CheckpointError",
+    "CompletionOutput",
+    "ConfigError",
+    "ContextLengthError",
+    "InvalidRequestError",
+    "LongreachError",
+    "MemoryPlanError",
+    "ModelError",
+    "ModelNotFoundError",
+    "RequestAborted",
+    "RequestMetrics",
+    "RequestOutput",
+    "SamplingParams",
+    "ShapeError",
+    "TemplateError",
+    "UnsupportedError",
+    "UnsupportedModelError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,1 @@
+"""Requests, scheduling, running, memory: the engine and its Python API."""

@@ -1,0 +1,185 @@
+"""Every buffer counted before it is used (docs/architecture.md, "Memory").
+
+A plan is a sum over named parts, each linear in the tokens of the longest prompt or fixed; what is
+not in the plan must not be allocated. `fit_context` inverts it for max_model_len="auto".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from longreach.config import EngineConfig, ModelConfig
+from longreach.errors import MemoryPlanError
+
+LINEAR_PIECE_ROWS = 1024
+"""Rows that the layers' linear work is cut into (models/)."""
+USABLE_SHARE = 0.9
+"""Of the memory that is free, what we plan with: the rest is left to the system."""
+BYTES_PER_PROMPT_TOKEN = 88
+"""Text (4), ids as Python integers in two lists (16 + 32) and int64 tensors (16), hashes (20)."""
+LOGIT_COPIES = 4
+"""Logits, their sorted copy, the sort's indices and the probabilities."""
+SAMPLED_ROWS = 128
+"""Most rows that choose and check one sparse pattern (DESIGN: at most 128)."""
+_FLOAT32 = 4
+_CGROUP_FILES = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """Bytes of each part of a run. `available` is what the parts together may take."""
+
+    weights: int
+    kv_cache: int
+    activations: int
+    attention: int
+    selection: int
+    logits: int
+    text: int
+    runtime: int
+    available: int
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Name -> bytes of everything that is allocated."""
+        return {
+            "weights": self.weights,
+            "kv_cache": self.kv_cache,
+            "activations": self.activations,
+            "attention": self.attention,
+            "selection": self.selection,
+            "logits": self.logits,
+            "text": self.text,
+            "runtime": self.runtime,
+        }
+
+    @property
+    def total(self) -> int:
+        """Planned peak in bytes."""
+        return sum(self.parts.values())
+
+    def check(self, hint: str = "") -> None:
+        """Raise MemoryPlanError, with this plan, when it is more than there is."""
+        if self.total > self.available:
+            raise MemoryPlanError(self.total, self.available, self.parts, hint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """What the plan needs to know of a model and the process that runs it.
+
+    weight_bytes: parameters as held in memory; value_bytes: size of one number of the cache and of
+    the activations; scratch_bytes: the attention scratch; runtime_bytes: the process without the
+    model (Python, torch).
+    """
+
+    model: ModelConfig
+    engine: EngineConfig
+    weight_bytes: int
+    value_bytes: int
+    scratch_bytes: int
+    runtime_bytes: int
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """All layers, keys and values."""
+        return self.model.kv_values_per_token * self.value_bytes
+
+    def activation_bytes(self, rows: int) -> int:
+        """Of one step of `rows` rows: whole-slice buffers, pieces of the linear work, rotations."""
+        model = self.model
+        queries, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
+        whole = 2 * model.hidden_size + 2 * queries + 2 * keys
+        piece_rows = min(rows, LINEAR_PIECE_ROWS)
+        piece = 3 * model.intermediate_size + 3 * model.hidden_size + 2 * (queries + 2 * keys)
+        rotations = 6 * (model.head_dim // 2) * _FLOAT32
+        return (rows * whole + piece_rows * piece) * self.value_bytes + rows * rotations
+
+    def selection_bytes(self, num_tokens: int) -> int:
+        """Of choosing one pattern: mass of each column and tile diagonal, in O(keys)."""
+        policy = self.engine.sparse
+        if policy.mode == "off" or num_tokens <= policy.min_tokens:
+            return 0
+        columns = num_tokens * (self.model.num_heads + 4) * _FLOAT32
+        scores = SAMPLED_ROWS * self.model.group_size * 4096 * 2 * _FLOAT32
+        return columns + scores
+
+    def plan(
+        self, num_tokens: int, *, kv_tokens: int | None = None, available: int = 0
+    ) -> MemoryPlan:
+        """Plan for prompts of up to `num_tokens`, with a pool of `kv_tokens` (default: the same)."""
+        rows = min(num_tokens, self.engine.lone_slice_tokens)
+        page = self.engine.page_size
+        kv_tokens = num_tokens if kv_tokens is None else kv_tokens
+        logit_rows = min(self.engine.max_num_seqs, max(1, kv_tokens))
+        return MemoryPlan(
+            weights=self.weight_bytes,
+            kv_cache=-(-kv_tokens // page) * page * self.kv_bytes_per_token,
+            activations=self.activation_bytes(rows),
+            attention=self.scratch_bytes,
+            selection=self.selection_bytes(num_tokens),
+            logits=logit_rows * self.model.vocab_size * _FLOAT32 * LOGIT_COPIES,
+            text=num_tokens * BYTES_PER_PROMPT_TOKEN,
+            runtime=self.runtime_bytes,
+            available=available,
+        )
+
+
+def fit_context(footprint: Footprint, available: int, longest: int) -> int:
+    """The largest number of tokens, at most `longest`, whose plan fits; 0 when none does."""
+    low, high = 0, longest
+    while low < high:
+        middle = (low + high + 1) // 2
+        if footprint.plan(middle).total <= available:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def available_bytes(device: torch.device) -> int:
+    """Memory that this process may use in all: what is free, and what it holds already."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free * USABLE_SHARE) + int(torch.cuda.memory_reserved(device))
+    return int(_free_host_bytes() * USABLE_SHARE) + resident_bytes()
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def _free_host_bytes() -> int:
+    free = int(psutil.virtual_memory().available)
+    for folder, limit_name, usage_name in _CGROUP_FILES:
+        limit = _read_number(Path(folder, limit_name))
+        usage = _read_number(Path(folder, usage_name))
+        if limit is not None and usage is not None:
+            free = min(free, max(0, limit - usage + _reclaimable(Path(folder, "memory.stat"))))
+    return free
+
+
+def _read_number(path: Path) -> int | None:
+    """The file's one number; None for "max" or where there is no such file."""
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _reclaimable(stat_file: Path) -> int:
+    """File pages that the kernel gives up when memory is short (they count as used in a cgroup)."""
+    try:
+        rows = dict(line.split(maxsplit=1) for line in stat_file.read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(rows.get("inactive_file", 0)) + int(rows.get("active_file", 0))

@@ -1,0 +1,223 @@
+"""The facade that the engine uses: pages for requests, and prefixes found again.
+
+Page numbers (`PageAllocator`), names (`PrefixIndex`) and tensors (`KVPool`) know nothing of each
+other; what has to happen together happens here. `_evict` is the one place where content leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from longreach.cache.hashing import HashChain, chain_seed
+from longreach.cache.pages import PageAllocator, pages_for
+from longreach.cache.pool import KVPool
+from longreach.cache.prefix import ROOT, PrefixIndex
+from longreach.cache.provenance import DENSE, Provenance
+from longreach.cache.table import PageTable
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPrefix:
+    """Full pages found for a prompt. made: the weakest provenance among them."""
+
+    pages: tuple[int, ...] = ()
+    num_tokens: int = 0
+    recall_min: float = 1.0
+    recall_mean: float = 1.0
+    made: Provenance = DENSE
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """Pages by state."""
+
+    num_pages: int
+    num_free: int
+    num_cached: int
+    num_owned: int
+
+
+class KVCache:
+    """Pages of a pool, shared by prefix.
+
+    pool: the tensors, or None where only page numbers are needed.
+    fingerprint: see `hashing.fingerprint`; seeds every chain.
+    enable_prefix_caching: False also for temperature_mode "length", where a key depends on more
+        than its prefix: nothing is then indexed or found.
+    """
+
+    def __init__(
+        self,
+        num_pages: int,
+        page_size: int,
+        *,
+        fingerprint: bytes = b"",
+        enable_prefix_caching: bool = True,
+        pool: KVPool | None = None,
+    ) -> None:
+        self.page_size = page_size
+        self.pool = pool
+        self.fingerprint = fingerprint
+        self.enable_prefix_caching = enable_prefix_caching
+        self.allocator = PageAllocator(num_pages)
+        self.index = PrefixIndex()
+
+    # --- looking
+
+    def stats(self) -> CacheStats:
+        pages = self.allocator
+        return CacheStats(pages.num_pages, pages.num_free, pages.num_cached, pages.num_owned)
+
+    @property
+    def num_available(self) -> int:
+        """Pages that can be given now: free, or cached and evictable."""
+        return self.allocator.num_free + self.allocator.num_cached
+
+    def pages_for(self, num_tokens: int) -> int:
+        return pages_for(num_tokens, self.page_size)
+
+    def open_table(
+        self, token_ids: Sequence[int], *, cache_salt: str = "", request_seed: bytes = b""
+    ) -> PageTable:
+        """An empty page table for a request; hashes the prompt (about 20 ns a token).
+
+        request_seed: what else its keys depend on, such as the base of dynamic NTK.
+        """
+        seed = chain_seed(self.fingerprint, cache_salt, request_seed)
+        chain = HashChain(seed, self.page_size)
+        chain.append(token_ids)
+        return PageTable(chain)
+
+    def match_prefix(
+        self,
+        token_ids: Sequence[int],
+        cache_salt: str = "",
+        wanted: Provenance = DENSE,
+        request_seed: bytes = b"",
+    ) -> CachedPrefix:
+        """The longest cached prefix that serves `wanted`, in full pages; changes nothing.
+
+        At least the last token is left to compute, for its logits.
+        """
+        table = self.open_table(token_ids, cache_salt=cache_salt, request_seed=request_seed)
+        return self.match_table(table, wanted)
+
+    def match_table(self, table: PageTable, wanted: Provenance) -> CachedPrefix:
+        """`match_prefix` for a table whose chain is hashed already."""
+        if not self.enable_prefix_caching:
+            return CachedPrefix()
+        usable = max(table.chain.num_tokens - 1, 0) // self.page_size
+        pages, provenances = self.index.lookup(table.chain.digests[:usable], wanted)
+        if not pages:
+            return CachedPrefix()
+        made = provenances[0]
+        for provenance in provenances:
+            made = provenance.after(made)
+        return CachedPrefix(
+            pages=tuple(pages),
+            num_tokens=len(pages) * self.page_size,
+            recall_min=min(p.recall_min for p in provenances),
+            recall_mean=sum(p.recall_mean for p in provenances) / len(provenances),
+            made=made,
+        )
+
+    # --- owning
+
+    def attach_prefix(self, table: PageTable, prefix: CachedPrefix) -> None:
+        """Makes an empty table own a prefix that was just matched."""
+        assert not table.pages, "the table already owns pages"
+        self.allocator.retain(prefix.pages)
+        table.add_pages(prefix.pages)
+        table.num_committed = len(prefix.pages)
+        table.made = prefix.made
+
+    def num_missing(self, table: PageTable, num_tokens: int) -> int:
+        """Pages that the table lacks to hold `num_tokens`."""
+        return max(self.pages_for(num_tokens) - len(table.pages), 0)
+
+    def extend(self, table: PageTable, num_tokens: int) -> None:
+        """Grows the table to hold `num_tokens`, evicting cached pages where none is free.
+
+        The caller has compared `num_missing` with `num_available`: too few is a bug.
+        """
+        count = self.num_missing(table, num_tokens)
+        assert count <= self.num_available, f"{count} pages asked for, {self.num_available} left"
+        while self.allocator.num_free < count:
+            self._evict(self.allocator.least_recent())
+        if count:
+            last = table.pages[-1] if table.pages else -1
+            table.add_pages(self.allocator.allocate(count, after=last))
+
+    def commit(self, table: PageTable, num_computed_tokens: int, provenance: Provenance) -> None:
+        """Indexes the pages filled by the rows just computed, up to `num_computed_tokens`.
+
+        provenance: of these rows. The rows before them were committed by earlier calls.
+        """
+        if not self.enable_prefix_caching:
+            return
+        made = table.made = provenance.after(table.made)
+        full = num_computed_tokens // self.page_size
+        for at in range(table.num_committed, full):
+            parent = table.chain.digests[at - 1] if at else ROOT
+            # A page that an earlier call began was made by both.
+            page_made = made.mixed_with(table.tail) if table.tail is not None else made
+            table.tail = None
+            self._name_page(table.pages[at], table.chain.digests[at], parent, page_made)
+        table.num_committed = max(full, table.num_committed)
+        if num_computed_tokens % self.page_size:
+            table.tail = made if table.tail is None else made.mixed_with(table.tail)
+
+    def _name_page(self, page: int, digest: bytes, parent: bytes, made: Provenance) -> None:
+        self.allocator.set_indexed(page)
+        for ended in self.index.insert(digest, parent, page, made):
+            self.allocator.drop_indexed(ended)
+
+    def release(self, table: PageTable) -> None:
+        """Gives all pages back; the indexed ones stay cached. The chain is kept.
+
+        Last page first: so the head of a chain is always younger than its tail, and evicted later.
+        """
+        for at in reversed(range(len(table.pages))):
+            self.allocator.release(table.pages[at])
+            if at < table.num_committed:
+                # Another request's page may hold the entry: using ours was using that.
+                named = self.index.page_of(table.chain.digests[at])
+                if named is not None:
+                    self.allocator.touch(named)
+        table.clear()
+
+    def reset_prefix_cache(self) -> None:
+        """Forgets every prefix. Pages in use stay with their owners."""
+        for page in self.index.clear():
+            self.allocator.drop_indexed(page)
+
+    def _evict(self, page: int) -> None:
+        for dropped in self.index.remove(page):
+            self.allocator.drop_indexed(dropped)
+
+    # --- laws
+
+    def check(self, tables: Iterable[PageTable] = ()) -> None:
+        """Asserts the laws of the cache; with all live tables, also that owners are counted right."""
+        self.allocator.check()
+        self.index.check()
+        named = set(self.index.pages())
+        assert named == {p for p in range(self.allocator.num_pages) if self.allocator.is_indexed(p)}
+        rank = {page: at for at, page in enumerate(self.allocator.cached_pages())}
+        for page in rank:
+            parent = self.index.parent_page(page)
+            assert parent is None or parent not in rank or rank[parent] > rank[page], (
+                f"page {parent} would be evicted before page {page}, which needs it"
+            )
+        self._check_owners(list(tables))
+
+    def _check_owners(self, tables: list[PageTable]) -> None:
+        if not tables:
+            return
+        owners = [0] * self.allocator.num_pages
+        for table in tables:
+            assert len(set(table.pages)) == len(table.pages), "a page twice in one table"
+            for page in table.pages:
+                owners[page] += 1
+        assert owners == [self.allocator.num_owners(p) for p in range(len(owners))]

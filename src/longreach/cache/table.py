@@ -1,0 +1,52 @@
+"""One request's pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from longreach.cache.hashing import HashChain
+from longreach.cache.pages import KeyRuns, append_page_runs, key_runs, slots_of
+from longreach.cache.provenance import DENSE, Provenance
+
+
+class PageTable:
+    """The pages that one request owns, in order, and the chain that names their content.
+
+    The cache writes it; the engine reads `pages`, `runs`, `slots` and appends tokens to `chain`.
+    """
+
+    def __init__(self, chain: HashChain) -> None:
+        self.chain = chain
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets the pages, keeps the chain: the tokens are still the same."""
+        self.pages: list[int] = []
+        self.num_committed = 0
+        self.made = DENSE
+        self.tail: Provenance | None = None
+        self._runs: list[tuple[int, int]] = []
+
+    @property
+    def page_size(self) -> int:
+        return self.chain.page_size
+
+    @property
+    def num_slots(self) -> int:
+        """Tokens that fit in the pages."""
+        return len(self.pages) * self.page_size
+
+    def add_pages(self, pages: Iterable[int]) -> None:
+        added = list(pages)
+        self.pages.extend(added)
+        append_page_runs(self._runs, added)
+
+    def runs(self, num_tokens: int) -> KeyRuns:
+        """The first `num_tokens` as contiguous runs, in O(runs)."""
+        return key_runs(self._runs, self.page_size, num_tokens)
+
+    def slots(self, start: int, end: int) -> torch.Tensor:
+        """Physical slots of tokens [start, end), int64."""
+        return slots_of(self.pages, self.page_size, start, end)

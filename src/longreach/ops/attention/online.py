@@ -1,0 +1,185 @@
+"""Online softmax over key tiles as GEMMs, for the rows of one kv group.
+
+Scores are base-2 logits. Floats carry their range in the exponent, so a softmax may be shifted by any
+number near the row's maximum, and the maximum itself is taken only where a row begins. While every
+maximum is small the shift is 0 and costs nothing. Otherwise it goes into the GEMM as one more column,
+(query, -shift) . (key, 1), where it is subtracted in float32 before the score is rounded. When a later
+tile outgrows the shift (its row sum says so), that tile is done again with a larger one.
+
+Shape letters: M GEMM rows (position-major, then heads), K keys of a tile, H head dim,
+W = H + room for the shift column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from longreach.ops.attention.scratch import AttentionScratch
+
+SHIFT_COLUMNS = 32
+SUM_PIECE = 512
+
+
+class _Limits(NamedTuple):
+    """unshifted: largest |row maximum| (base 2) without a shift. row_sum: largest trusted row sum."""
+
+    unshifted: float
+    row_sum: float
+
+
+_LIMITS = {
+    torch.bfloat16: _Limits(24.0, 2.0**24),
+    torch.float16: _Limits(0.0, 0.0),
+    torch.float32: _Limits(48.0, 2.0**60),
+    torch.float64: _Limits(48.0, 2.0**60),
+}
+
+
+class OnlineSoftmax:
+    """Running output, row sums and shift of M rows. Lives in scratch: one at a time.
+
+    rotate(rotation) gives the queries [M, H] of one rotation, scaled to base-2 logits.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        scratch: AttentionScratch,
+        rotate: Callable[[int, Tensor], None],
+    ) -> None:
+        self._scratch, self._rotate = scratch, rotate
+        self._shape = (num_rows, head_dim)
+        self._dtype, self._limits = dtype, _LIMITS[dtype]
+        self._wide = torch.promote_types(dtype, torch.float32)
+        self._queries: dict[int, Tensor] = {}
+        self._shifted = False
+        self.out_MH = scratch.take("out", self._shape, self._wide)
+        self.sum_M = scratch.take("sum", (num_rows,), self._wide)
+        self.shift_M = scratch.take("shift", (num_rows,), self._wide)
+
+    def queries(self, rotation: int) -> Tensor:
+        """Queries [M, W] of one rotation; columns from H on hold -shift and zeros."""
+        if rotation not in self._queries:
+            rows, head_dim = self._shape
+            q_MW = self._scratch.take(
+                f"queries{rotation}", (rows, head_dim + SHIFT_COLUMNS), self._dtype
+            )
+            self._rotate(rotation, q_MW[:, :head_dim])
+            self._queries[rotation] = q_MW
+            self._write_shift(q_MW)
+        return self._queries[rotation]
+
+    def maximum(self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None) -> Tensor:
+        """Largest score of each row over these keys, [M]."""
+        return torch.amax(self._raw_scores(rows, rotation, k_KH, mask_MK), dim=1).to(self._wide)
+
+    def begin(self, maximum_M: Tensor) -> None:
+        """Start with maxima that every row is known to reach."""
+        self.out_MH.zero_()
+        self.sum_M.zero_()
+        self.shift_M.zero_()
+        self._shifted = not bool(maximum_M.abs().amax() <= self._limits.unshifted)
+        if self._shifted:
+            self._set_shift(maximum_M)
+
+    def add(
+        self,
+        rows: slice,
+        rotation: int,
+        k_KH: Tensor,
+        v_KH: Tensor,
+        mask_MK: Tensor | None = None,
+    ) -> None:
+        """Let these rows attend to these keys. mask_MK is added to the last columns of the scores."""
+        weights_MK = self._scores(rows, rotation, k_KH, mask_MK).exp2_()
+        sum_M = _row_sums(weights_MK).to(self._wide)
+        if not bool(sum_M.amax() < self._limits.row_sum):
+            self._raise_shift(rows, rotation, k_KH, mask_MK)
+            weights_MK = self._scores(rows, rotation, k_KH, mask_MK).exp2_()
+            sum_M = _row_sums(weights_MK).to(self._wide)
+        part_MH = self._scratch.take("part", (weights_MK.shape[0], self._shape[1]), self._dtype)
+        torch.mm(weights_MK, v_KH, out=part_MH)
+        self.sum_M[rows].add_(sum_M)
+        self.out_MH[rows].add_(part_MH)
+
+    def finish(self) -> tuple[Tensor, Tensor]:
+        """Normalised output [M, H] and base-2 log-sum-exp [M], both in scratch."""
+        self.out_MH.div_(self.sum_M[:, None])
+        return self.out_MH, self.sum_M.log2_().add_(self.shift_M)
+
+    def _scores(
+        self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None
+    ) -> Tensor:
+        if not self._shifted:
+            return self._raw_scores(rows, rotation, k_KH, mask_MK)
+        q_MW = self.queries(rotation)[rows]
+        num_keys, head_dim = k_KH.shape
+        k_KW = self._scratch.take("keys1", (num_keys, q_MW.shape[1]), self._dtype)
+        k_KW[:, :head_dim].copy_(k_KH)
+        k_KW[:, head_dim:].copy_(self._scratch.constant(f"one{self._dtype}", self._one))
+        return self._dot(q_MW, k_KW, mask_MK)
+
+    def _raw_scores(
+        self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None
+    ) -> Tensor:
+        return self._dot(self.queries(rotation)[rows, : k_KH.shape[1]], k_KH, mask_MK)
+
+    def _dot(self, q_MW: Tensor, k_KW: Tensor, mask_MK: Tensor | None) -> Tensor:
+        scores_MK = self._scratch.take("scores", (q_MW.shape[0], k_KW.shape[0]), self._dtype)
+        torch.mm(q_MW, k_KW.t(), out=scores_MK)
+        if mask_MK is not None:
+            scores_MK[:, -mask_MK.shape[1] :].add_(mask_MK)
+        return scores_MK
+
+    def _raise_shift(
+        self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None
+    ) -> None:
+        """Move the shift of these rows up to the tile's maximum, and what was summed with it."""
+        larger_M = self.shift_M.clone()
+        tile_M = self.maximum(rows, rotation, k_KH, mask_MK)
+        larger_M[rows] = torch.maximum(larger_M[rows], tile_M)
+        before_M = self.shift_M.clone()
+        self._set_shift(larger_M)
+        factor_M = torch.exp2(before_M - self.shift_M)
+        self.sum_M.mul_(factor_M)
+        self.out_MH.mul_(factor_M[:, None])
+
+    def _set_shift(self, shift_M: Tensor) -> None:
+        self._shifted = True
+        self.shift_M.copy_(shift_M.to(self._dtype))
+        for q_MW in self._queries.values():
+            self._write_shift(q_MW)
+
+    def _write_shift(self, q_MW: Tensor) -> None:
+        head_dim = self._shape[1]
+        if self._shifted:
+            q_MW[:, head_dim:].zero_()
+            q_MW[:, head_dim].copy_(self.shift_M).neg_()
+
+    def _one(self) -> Tensor:
+        one = torch.zeros(1, SHIFT_COLUMNS, dtype=self._dtype, device=self.out_MH.device)
+        one[0, 0] = 1
+        return one
+
+
+def _row_sums(weights_MK: Tensor) -> Tensor:
+    """Row sums [M], float32 or wider.
+
+    Half-precision sums are made in float32 but rounded when stored: summed piecewise, these roundings
+    average out. A direct float32 sum of bfloat16 is five times slower.
+    """
+    if weights_MK.dtype in (torch.float32, torch.float64):
+        return weights_MK.sum(dim=1)
+    rows, keys = weights_MK.shape
+    whole = keys // SUM_PIECE * SUM_PIECE
+    total = weights_MK[:, whole:].sum(dim=1).to(torch.float32)
+    if whole:
+        pieces = weights_MK[:, :whole].unflatten(1, (-1, SUM_PIECE)).sum(dim=2)
+        total += pieces.to(torch.float32).sum(dim=1)
+    return total

@@ -1,0 +1,77 @@
+"""Attention of one row (decode) by torch's fused CPU kernel, one call per contiguous key range.
+
+The query heads of a kv group are the rows of the kernel, so K and V are read once. Partial results are
+merged by their log-sum-exp in float32.
+
+Shape letters: N query heads, G kv heads, R = N // G, S physical slots, K keys of a piece, H head dim.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from longreach.ops.attention.blocks import spans_between
+from longreach.ops.attention.meta import SliceMeta
+from longreach.ops.attention.pattern import KeptKeys
+from longreach.ops.attention.scratch import AttentionScratch
+from longreach.ops.rope import rotate
+
+_KERNEL = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+
+MAX_PIECES = 64
+
+
+def supports(
+    q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: KeptKeys | None
+) -> str | None:
+    """None when this twin can run the arguments, otherwise why not."""
+    if meta.length != 1:
+        return f"the slice has {meta.length} rows, not 1"
+    if pattern is not None:
+        return "there is a sparse pattern"
+    if q_TNH.device.type != "cpu" or _KERNEL is None:
+        return f"torch {torch.__version__} has no fused kernel for {q_TNH.device.type}"
+    if q_TNH.dtype not in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
+        return f"dtype {q_TNH.dtype} is not a float"
+    if len(meta.runs) > MAX_PIECES:
+        return f"the keys lie in {len(meta.runs)} runs, more than {MAX_PIECES}"
+    return None
+
+
+def attend(
+    q_TNH: Tensor,
+    k_GSH: Tensor,
+    v_GSH: Tensor,
+    meta: SliceMeta,
+    pattern: KeptKeys | None,
+    scratch: AttentionScratch,
+    out_TNH: Tensor,
+    lse_TN: Tensor | None,
+) -> None:
+    """Write attention of the slice's one row into out_TNH, and its log-sum-exp into lse_TN."""
+    outs, lses = [], []
+    row = meta.start
+    for span in spans_between(0, row + 1, row, meta.geometry):
+        tables = meta.query_rotations[span.rotation]
+        assert tables is not None
+        q_GRH = rotate(q_TNH, *tables).view(k_GSH.shape[0], -1, k_GSH.shape[2])
+        for first, last in meta.runs.pieces(span.start, span.end):
+            out, lse = _KERNEL(
+                q_GRH[None], k_GSH[None, :, first:last], v_GSH[None, :, first:last],
+                scale=meta.scale,
+            )
+            outs.append(out)
+            lses.append(lse)
+    out, lse = (outs[0], lses[0]) if len(outs) == 1 else _merge(outs, lses)
+    out_TNH.copy_(out.view(out_TNH.shape))
+    if lse_TN is not None:
+        lse_TN.copy_(lse.view(lse_TN.shape))
+
+
+def _merge(outs: list[Tensor], lses: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """One softmax out of the softmaxes over disjoint keys."""
+    lse_P = torch.stack(lses)
+    total = torch.logsumexp(lse_P, dim=0)
+    weights_P = torch.exp(lse_P - total)[..., None]
+    return (torch.stack(outs) * weights_P).sum(dim=0), total

@@ -1,11 +1,11 @@
 """KV memory: the page pool, who owns a page, and which prefix a page holds.
 
-    provenance.py   how a page was computed, and which requests it may serve
-    hashing.py      the chain of page digests, and the fingerprint that seeds it
-    pages.py        page numbers: free, owned, cached; runs and slots
-    prefix.py       digest -> page, with provenance
-    pool.py         the tensors
-    kv_cache.py     the facade that the engine uses; one PageTable per request
+provenance.py   how a page was computed, and which requests it may serve
+hashing.py      the chain of page digests, and the fingerprint that seeds it
+pages.py        page numbers: free, owned, cached; runs and slots
+prefix.py       digest -> page, with provenance
+pool.py         the tensors
+kv_cache.py     the facade that the engine uses; one PageTable per request
 """
 
 from longreach.cache.hashing import HashChain, fingerprint

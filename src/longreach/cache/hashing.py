@@ -1,7 +1,7 @@
 """The chain of page digests: a page's name is everything that its keys and values depend on.
 
-    digest(-1) = SHA-256(fingerprint, cache_salt, request seed)     each part with its length
-    digest(p)  = SHA-256(digest(p-1), token ids of page p as int32)
+digest(-1) = SHA-256(fingerprint, cache_salt, request seed)     each part with its length
+digest(p)  = SHA-256(digest(p-1), token ids of page p as int32)
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class HashChain:
 
     @property
     def num_tokens(self) -> int:
+        """Tokens appended so far, those of the unfinished page included."""
         return len(self.digests) * self.page_size + len(self._tail) // array(_INT32).itemsize
 
     def append(self, token_ids: Iterable[int]) -> None:

@@ -66,6 +66,7 @@ class KVCache:
     # --- looking
 
     def stats(self) -> CacheStats:
+        """Pages by state, now."""
         pages = self.allocator
         return CacheStats(pages.num_pages, pages.num_free, pages.num_cached, pages.num_owned)
 
@@ -74,8 +75,26 @@ class KVCache:
         """Pages that can be given now: free, or cached and evictable."""
         return self.allocator.num_free + self.allocator.num_cached
 
+    @property
+    def num_pages(self) -> int:
+        """All pages, whatever their state."""
+        return self.allocator.num_pages
+
+    @property
+    def bytes_per_page(self) -> int:
+        """0 without a pool."""
+        return self.pool.bytes_per_page if self.pool is not None else 0
+
     def pages_for(self, num_tokens: int) -> int:
+        """Number of pages that hold `num_tokens` tokens."""
         return pages_for(num_tokens, self.page_size)
+
+    def fits(self, prefix: CachedPrefix, num_tokens: int, num_spare: int = 0) -> bool:
+        """Whether a new request for `num_tokens` that owns `prefix` leaves `num_spare` pages."""
+        # Pages of the prefix that nobody owns are counted as available, and will be no longer.
+        claimed = sum(not self.allocator.num_owners(page) for page in prefix.pages)
+        new = self.pages_for(num_tokens) - len(prefix.pages)
+        return claimed + new + num_spare <= self.num_available
 
     def open_table(
         self, token_ids: Sequence[int], *, cache_salt: str = "", request_seed: bytes = b""
@@ -199,15 +218,15 @@ class KVCache:
     # --- laws
 
     def check(self, tables: Iterable[PageTable] = ()) -> None:
-        """Asserts the laws of the cache; with all live tables, also that owners are counted right."""
+        """Asserts the laws of the cache; given all live tables, also the count of owners."""
         self.allocator.check()
         self.index.check()
         named = set(self.index.pages())
         assert named == {p for p in range(self.allocator.num_pages) if self.allocator.is_indexed(p)}
         rank = {page: at for at, page in enumerate(self.allocator.cached_pages())}
-        for page in rank:
+        for page, at in rank.items():
             parent = self.index.parent_page(page)
-            assert parent is None or parent not in rank or rank[parent] > rank[page], (
+            assert parent is None or parent not in rank or rank[parent] > at, (
                 f"page {parent} would be evicted before page {page}, which needs it"
             )
         self._check_owners(list(tables))

@@ -31,10 +31,12 @@ class PageAllocator:
 
     @property
     def num_cached(self) -> int:
+        """Pages that hold a known prefix and have no owner: they can be evicted."""
         return len(self._cached)
 
     @property
     def num_owned(self) -> int:
+        """Pages that some request uses."""
         return self.num_pages - self.num_free - len(self._cached)
 
     def allocate(self, count: int, after: int = -1) -> list[int]:
@@ -103,9 +105,11 @@ class PageAllocator:
         return list(self._cached)
 
     def num_owners(self, page: int) -> int:
+        """Number of requests that use the page."""
         return self._owners[page]
 
     def is_indexed(self, page: int) -> bool:
+        """Whether the prefix index names the page."""
         return bool(self._indexed[page])
 
     def check(self) -> None:

@@ -31,17 +31,10 @@ class KVPool:
         self.k = [torch.empty(shape, dtype=dtype, device=device) for _ in range(num_layers)]
         self.v = [torch.empty(shape, dtype=dtype, device=device) for _ in range(num_layers)]
 
-    @staticmethod
-    def bytes_per_token(
-        num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype
-    ) -> int:
-        return 2 * num_layers * num_kv_heads * head_dim * dtype.itemsize
-
     @property
     def bytes_per_page(self) -> int:
-        heads, _, dim = self.k[0].shape
-        token = self.bytes_per_token(len(self.k), heads, dim, self.k[0].dtype)
-        return token * self.page_size
+        """Bytes of one page: keys and values of all layers."""
+        return sum(t.nbytes for t in (*self.k, *self.v)) // self.num_pages
 
     def write(
         self, layer: int, slots_T: torch.Tensor, k_TGH: torch.Tensor, v_TGH: torch.Tensor

@@ -1,4 +1,4 @@
-"""The prefix index: digest of a page chain -> page, with provenance. Knows no tensors, no owners."""
+"""The prefix index: digest of a chain -> page, with provenance. Knows no tensors and no owners."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ class PrefixIndex:
         return [ended]
 
     def page_of(self, digest: bytes) -> int | None:
+        """The page that holds the entry of `digest`, None when there is none."""
         entry = self._entries.get(digest)
         return None if entry is None else entry.page
 
@@ -103,6 +104,7 @@ class PrefixIndex:
         return None if parent == ROOT else self._entries[parent].page
 
     def pages(self) -> list[int]:
+        """All pages that have an entry."""
         return list(self._digest_of)
 
     def check(self) -> None:

@@ -11,7 +11,6 @@ class Provenance:
 
     mode: "dense", or the sparse mode ("fixed", "adaptive", "budget").
     target: recall that the mode promises, in [0, 1]; 0 for modes that promise none.
-        A target of 1 is the full budget, hence dense.
     budget: (columns, diagonals) where the caller fixed them, else ().
     selection_version: version of the selection rule; older pages do not serve newer wishes.
     recall_min, recall_mean: as measured on the rows of the page; they decide nothing.
@@ -26,6 +25,7 @@ class Provenance:
 
     @property
     def is_dense(self) -> bool:
+        """Whether every key was kept: a target of 1 is the full budget, by definition."""
         return self.mode == "dense" or self.target >= 1.0
 
     def serves(self, wanted: Provenance) -> bool:

@@ -31,6 +31,7 @@ class PageTable:
 
     @property
     def page_size(self) -> int:
+        """Tokens of one page."""
         return self.chain.page_size
 
     @property
@@ -39,6 +40,7 @@ class PageTable:
         return len(self.pages) * self.page_size
 
     def add_pages(self, pages: Iterable[int]) -> None:
+        """Appends pages that the caller has made this request an owner of."""
         added = list(pages)
         self.pages.extend(added)
         append_page_runs(self._runs, added)

@@ -1,0 +1,97 @@
+"""One prompt's life, as the scheduler sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from longreach.cache import DENSE, CachedPrefix, PageTable, Provenance
+
+
+class RequestState(Enum):
+    """WAITING -> PREFILL -> DECODE -> FINISHED; PREEMPTED waits again, from PREFILL or DECODE."""
+
+    WAITING = "waiting"
+    PREFILL = "prefill"
+    DECODE = "decode"
+    PREEMPTED = "preempted"
+    FINISHED = "finished"
+
+
+@dataclass(kw_only=True, eq=False)
+class Request:
+    """One prompt and what became of it. `n` samples of a prompt are `n` sibling requests.
+
+    max_tokens: most tokens to generate, at least 1.
+    params: how to sample; never read by the scheduler.
+    wanted: the attention it asks for; which cached pages may serve it.
+    cache_salt, cache_seed: tenants, and what else its keys depend on (the base of dynamic NTK).
+    reuse_prefix: False computes every row (prompt_logprobs needs them).
+    arrival, table: set by Scheduler.add.
+    num_computed_tokens: tokens whose keys are in the pages, reused ones included.
+    cached_prefix: what was found when the request first started; a resumed one does not count.
+    """
+
+    request_id: str
+    prompt_token_ids: Sequence[int]
+    max_tokens: int
+    params: object = None
+    wanted: Provenance = DENSE
+    cache_salt: str = ""
+    cache_seed: bytes = b""
+    reuse_prefix: bool = True
+
+    arrival: int = field(default=-1, init=False)
+    table: PageTable = field(init=False)
+    state: RequestState = field(default=RequestState.WAITING, init=False)
+    num_computed_tokens: int = field(default=0, init=False)
+    cached_prefix: CachedPrefix = field(default=CachedPrefix(), init=False)
+    output_token_ids: list[int] = field(default_factory=list, init=False)
+    finish_reason: str = field(default="", init=False)
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Length of the prompt."""
+        return len(self.prompt_token_ids)
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and output so far; the last one may not be computed yet."""
+        return len(self.prompt_token_ids) + len(self.output_token_ids)
+
+    @property
+    def num_remaining_tokens(self) -> int:
+        """Tokens to compute before the next one can be sampled."""
+        return self.num_tokens - self.num_computed_tokens
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Prompt tokens that were found in the cache when the request first started."""
+        return self.cached_prefix.num_tokens
+
+    @property
+    def max_computed_tokens(self) -> int:
+        """Slots the request may need: its last sampled token is never fed back."""
+        return self.num_prompt_tokens + self.max_tokens - 1
+
+    @property
+    def pages(self) -> list[int]:
+        """Pages owned now, in order."""
+        return self.table.pages
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it ended, for whatever reason."""
+        return self.state is RequestState.FINISHED
+
+    def token_ids(self, start: int, end: int) -> list[int]:
+        """Tokens [start, end) of prompt and output, without joining the two."""
+        prompt = self.num_prompt_tokens
+        head = self.prompt_token_ids[start : min(end, prompt)]
+        return [*head, *self.output_token_ids[max(start - prompt, 0) : max(end - prompt, 0)]]
+
+    def append_output(self, token_id: int) -> None:
+        """Adds a sampled token; its keys are computed by the next step."""
+        self.output_token_ids.append(token_id)
+        self.table.chain.append((token_id,))

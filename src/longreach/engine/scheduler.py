@@ -1,0 +1,324 @@
+"""Picks what the next step computes: continuous batching of decodes and slices of prompts."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from longreach.cache import DENSE, CachedPrefix, KVCache, Provenance
+from longreach.engine.request import Request, RequestState
+from longreach.errors import InvalidRequestError, MemoryPlanError
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledSlice:
+    """Tokens [start, start + length) of one request, to be computed in this step."""
+
+    request: Request
+    start: int
+    length: int
+    is_decode: bool
+    samples: bool
+    """Whether the last row's logits give the next token: each decode, and a prompt's last slice."""
+
+    @property
+    def end(self) -> int:
+        """One past the last token of the slice."""
+        return self.start + self.length
+
+    @property
+    def is_last_prefill(self) -> bool:
+        """Whether the slice ends a prompt, and so gives the first new token."""
+        return self.samples and not self.is_decode
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The tokens to feed."""
+        return self.request.token_ids(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step: decodes first, oldest first, then slices of prompts. Pages are reserved."""
+
+    slices: tuple[ScheduledSlice, ...] = ()
+    preempted: tuple[Request, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Rows of the step."""
+        return sum(piece.length for piece in self.slices)
+
+
+class Scheduler:
+    """Continuous batching over one KVCache.
+
+    - Every decoding request gets its one token in every step; prompts share what is left of
+      max_num_batched_tokens, so that the time between two tokens of a request stays bounded.
+    - Requests start in order of arrival, with pages for all their tokens so far, so that the pages
+      of a prompt are contiguous and two long prompts never meet half done in a full pool.
+    - Of the prompt share the oldest prompt gets at least half, the shortest ones the rest:
+      short prompts pass a long one, and none starves.
+    - A prompt that alone can run is read in slices of lone_slice_tokens.
+    - When a decode finds no page, the youngest request is preempted; its full pages stay cached.
+    - A request whose prefix is just being computed by another one waits for it.
+
+    Not thread-safe; call between steps. A plan that was not run may be dropped for a new one.
+    """
+
+    def __init__(
+        self,
+        cache: KVCache,
+        *,
+        max_num_batched_tokens: int,
+        lone_slice_tokens: int,
+        max_num_seqs: int,
+    ) -> None:
+        for name, value in (
+            ("max_num_seqs", max_num_seqs),
+            ("lone_slice_tokens", lone_slice_tokens),
+        ):
+            if value < 1:
+                raise InvalidRequestError(name, value, "at least 1")
+        if max_num_batched_tokens < max_num_seqs:
+            raise InvalidRequestError(
+                "max_num_batched_tokens",
+                max_num_batched_tokens,
+                f"at least max_num_seqs ({max_num_seqs}), one token for each request",
+            )
+        self.cache = cache
+        self.max_num_batched_tokens = max_num_batched_tokens
+        self.lone_slice_tokens = max(lone_slice_tokens, max_num_batched_tokens)
+        self.max_num_seqs = max_num_seqs
+        self.waiting: list[Request] = []
+        self.running: list[Request] = []
+        self._requests: dict[str, Request] = {}
+        self._num_arrived = 0
+
+    # --- requests come and go
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether any request waits or runs."""
+        return bool(self._requests)
+
+    def add(self, request: Request) -> None:
+        """Queues a request.
+
+        Raises MemoryPlanError when prompt and max_tokens can never fit the pool, and
+        InvalidRequestError for an empty prompt, max_tokens below 1 or an id in use.
+        """
+        self._check_request(request)
+        request.table = self.cache.open_table(
+            request.prompt_token_ids,
+            cache_salt=request.cache_salt,
+            request_seed=request.cache_seed,
+        )
+        request.arrival = self._num_arrived
+        self._num_arrived += 1
+        self._requests[request.request_id] = request
+        self.waiting.append(request)
+
+    def _check_request(self, request: Request) -> None:
+        if request.request_id in self._requests:
+            raise InvalidRequestError("request_id", request.request_id, "an id not in use")
+        if not request.num_prompt_tokens:
+            raise InvalidRequestError("prompt_token_ids", [], "at least one token")
+        if request.max_tokens < 1:
+            raise InvalidRequestError("max_tokens", request.max_tokens, "at least 1")
+        pages, pool = self.cache.pages_for(request.max_computed_tokens), self.cache.num_pages
+        if pages > pool:
+            needed = pages * self.cache.bytes_per_page
+            raise MemoryPlanError(
+                needed,
+                pool * self.cache.bytes_per_page,
+                {"kv pages": needed},
+                f"a prompt of {request.num_prompt_tokens} tokens with max_tokens "
+                f"{request.max_tokens} needs {pages} pages of {self.cache.page_size} tokens, "
+                f"the pool has {pool}",
+            )
+
+    def abort(self, request_id: str, reason: str = "abort") -> Request | None:
+        """Ends a request now; its full pages stay cached. None when the id is unknown."""
+        request = self._requests.get(request_id)
+        if request is not None:
+            self._finish(request, reason)
+        return request
+
+    def _finish(self, request: Request, reason: str) -> None:
+        (self.running if request in self.running else self.waiting).remove(request)
+        del self._requests[request.request_id]
+        self.cache.release(request.table)
+        request.state = RequestState.FINISHED
+        request.finish_reason = reason
+
+    # --- one step
+
+    def schedule(self) -> StepPlan:
+        """The next step; empty only when nothing is unfinished."""
+        preempted: list[Request] = []
+        decodes = self._schedule_decodes(preempted)
+        if not preempted:
+            self._start_waiting()
+        prefills = self._schedule_prefills(self.max_num_batched_tokens - len(decodes))
+        return StepPlan((*decodes, *prefills), tuple(preempted))
+
+    def update(
+        self,
+        plan: StepPlan,
+        sampled: Mapping[str, int],
+        *,
+        provenances: Mapping[str, Provenance] = _NOTHING,
+        stopped: Mapping[str, str] = _NOTHING,
+    ) -> list[Request]:
+        """Records a step that was run; returns the requests that ended with it.
+
+        sampled: request id -> token, for each slice that samples.
+        provenances: request id -> how the rows of its slice were made; dense where absent.
+        stopped: request id -> finish reason, for requests that end with the token just sampled.
+        Requests aborted since `schedule` are passed over.
+        """
+        finished = []
+        for piece in plan.slices:
+            request = piece.request
+            if request.is_finished:
+                continue
+            request.num_computed_tokens = piece.end
+            made = provenances.get(request.request_id, DENSE)
+            self.cache.commit(request.table, piece.end, made)
+            if piece.samples:
+                reason = self._take_token(request, sampled[request.request_id], stopped)
+                if reason:
+                    self._finish(request, reason)
+                    finished.append(request)
+        return finished
+
+    @staticmethod
+    def _take_token(request: Request, token_id: int, stopped: Mapping[str, str]) -> str:
+        request.append_output(token_id)
+        request.state = RequestState.DECODE
+        is_full = len(request.output_token_ids) >= request.max_tokens
+        return stopped.get(request.request_id, "length" if is_full else "")
+
+    # --- decode
+
+    def _schedule_decodes(self, preempted: list[Request]) -> list[ScheduledSlice]:
+        # Oldest first: whoever is preempted on the way is younger, hence not yet scheduled.
+        return [
+            _slice(request, 1)
+            for request in list(self.running)
+            if request.state is RequestState.DECODE and self._reserve(request, preempted)
+        ]
+
+    def _reserve(self, request: Request, preempted: list[Request]) -> bool:
+        """Pages for all tokens of `request`, by preemption if need be; False if it hit itself."""
+        while self.cache.num_missing(request.table, request.num_tokens) > self.cache.num_available:
+            youngest = self.running[-1]
+            self._preempt(youngest)
+            preempted.append(youngest)
+            if youngest is request:
+                return False
+        self.cache.extend(request.table, request.num_tokens)
+        return True
+
+    def _preempt(self, request: Request) -> None:
+        self.running.remove(request)
+        self.cache.release(request.table)
+        request.state = RequestState.PREEMPTED
+        request.num_computed_tokens = 0
+        insort(self.waiting, request, key=_arrival)
+
+    # --- prefill
+
+    def _start_waiting(self) -> None:
+        for request in list(self.waiting):
+            if len(self.running) >= self.max_num_seqs:
+                return
+            prefix = self._prefix_for(request)
+            if self._is_being_computed(request, prefix):
+                continue
+            # A spare page for each that runs, or the newcomer would be preempted at once.
+            if not self.cache.fits(prefix, request.num_tokens, num_spare=len(self.running)):
+                return
+            self._start(request, prefix)
+
+    def _prefix_for(self, request: Request) -> CachedPrefix:
+        if not request.reuse_prefix:
+            return CachedPrefix()
+        return self.cache.match_table(request.table, request.wanted)
+
+    def _is_being_computed(self, request: Request, prefix: CachedPrefix) -> bool:
+        """Whether a running prefill will soon offer a longer prefix than is cached now."""
+        if not (request.reuse_prefix and self.cache.enable_prefix_caching):
+            return False
+        chain = request.table.chain
+        usable = (request.num_tokens - 1) // self.cache.page_size
+        for other in self.running:
+            if other.state is not RequestState.PREFILL or not other.wanted.serves(request.wanted):
+                continue
+            shared = min(other.table.chain.num_shared_pages(chain), usable)
+            if shared > max(other.table.num_committed, len(prefix.pages)):
+                return True
+        return False
+
+    def _start(self, request: Request, prefix: CachedPrefix) -> None:
+        self.cache.attach_prefix(request.table, prefix)
+        self.cache.extend(request.table, request.num_tokens)
+        self.waiting.remove(request)
+        insort(self.running, request, key=_arrival)
+        if request.state is RequestState.WAITING:
+            request.cached_prefix = prefix
+        request.state = RequestState.PREFILL
+        request.num_computed_tokens = prefix.num_tokens
+
+    def _schedule_prefills(self, budget: int) -> list[ScheduledSlice]:
+        prefills = [r for r in self.running if r.state is RequestState.PREFILL]
+        if not prefills:
+            return []
+        if len(self.running) == 1:
+            budget = self.lone_slice_tokens
+        oldest, *others = prefills
+        lengths = {oldest.request_id: min(oldest.num_remaining_tokens, (budget + 1) // 2)}
+        budget -= lengths[oldest.request_id]
+        for request in sorted(others, key=_remaining):
+            lengths[request.request_id] = min(request.num_remaining_tokens, budget)
+            budget -= lengths[request.request_id]
+        left = oldest.num_remaining_tokens - lengths[oldest.request_id]
+        lengths[oldest.request_id] += min(left, budget)
+        return [_slice(r, lengths[r.request_id]) for r in prefills if lengths[r.request_id]]
+
+    # --- laws
+
+    def check(self) -> None:
+        """Asserts the laws of the queues and of the cache below."""
+        assert [*map(_arrival, self.waiting)] == sorted(map(_arrival, self.waiting))
+        assert [*map(_arrival, self.running)] == sorted(map(_arrival, self.running))
+        assert {*self._requests.values()} == {*self.waiting, *self.running}
+        assert all(not request.pages for request in self.waiting)
+        for request in self.running:
+            assert request.num_computed_tokens <= request.table.num_slots
+        self.cache.check([r.table for r in self.running])
+
+
+def _slice(request: Request, length: int) -> ScheduledSlice:
+    start = request.num_computed_tokens
+    return ScheduledSlice(
+        request=request,
+        start=start,
+        length=length,
+        is_decode=request.state is RequestState.DECODE,
+        samples=start + length == request.num_tokens,
+    )
+
+
+def _arrival(request: Request) -> int:
+    return request.arrival
+
+
+def _remaining(request: Request) -> int:
+    return request.num_remaining_tokens

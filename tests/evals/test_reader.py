@@ -5,7 +5,7 @@ import pytest
 from longreach.engine.protocol import TextEngine
 from longreach.errors import ContextLengthError
 from longreach.evals.reader import Reader
-from support.fake_engine import FakeEngine, fake_reader, render
+from support.fake_engine import FakeEngine, encode_chat, fake_reader
 
 MESSAGES = [{"role": "user", "content": "The pass key is 123. Remember.\n\nWhat is the pass key?"}]
 
@@ -28,7 +28,7 @@ def test_an_error_of_the_request_is_raised():
     ended = SimpleNamespace(outputs=[], error=error)
     engine = SimpleNamespace(generate_requests=lambda requests, progress: iter([ended]))
     with pytest.raises(ContextLengthError):
-        Reader(engine=engine, encode=str.split, render=render).ask(MESSAGES, max_tokens=8)
+        Reader(engine=engine, encode=str.split, encode_chat=encode_chat).ask(MESSAGES, max_tokens=8)
 
 
 def test_progress_reaches_the_caller():

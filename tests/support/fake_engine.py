@@ -15,8 +15,17 @@ def encode(text):
     return re.findall(r"\S+|\s", text)
 
 
-def render(messages):
-    return "".join(f"<{m['role']}>{m['content']}\n" for m in messages) + "<assistant>"
+class Prompt(str):
+    """A prompt's ids that remember their text."""
+
+    __slots__ = ()
+
+    def __len__(self):
+        return len(encode(str(self)))
+
+
+def encode_chat(messages):
+    return Prompt("".join(f"<{m['role']}>{m['content']}\n" for m in messages) + "<assistant>")
 
 
 def shared(a, b):
@@ -39,7 +48,7 @@ class FakeEngine:
             yield from self._answer(request, progress)
 
     def _answer(self, request, progress):
-        text = request.prompt
+        text = str(request.prompt_token_ids)
         cached = max((len(encode(shared(p, text))) for p in self.prompts), default=0)
         self.prompts.append(text)
         tokens = encode(text)
@@ -61,7 +70,7 @@ class FakeEngine:
             output = CompletionOutput(index=0, text=piece, token_ids=(1,))
             yield RequestOutput(
                 request_id="0",
-                prompt=text,
+                prompt=None,
                 prompt_token_ids=range(len(tokens)),
                 outputs=[output],
                 finished=done,
@@ -83,4 +92,4 @@ class FakeEngine:
 
 
 def fake_reader(**kwargs):
-    return Reader(engine=FakeEngine(**kwargs), encode=encode, render=render)
+    return Reader(engine=FakeEngine(**kwargs), encode=encode, encode_chat=encode_chat)

@@ -77,7 +77,7 @@ class DemoResult:
                 "question": second.question.text,
                 "found": list(second.found),
                 "num_cached_tokens": second.reply.metrics.num_cached_tokens,
-                "ttft_s": second.reply.metrics.ttft_s,
+                "ttft_s": second.reply.ttft_s,
             },
             "metrics": asdict(self.metrics),
             "dense": None if self.dense is None else asdict(self.dense),
@@ -156,18 +156,20 @@ def _dense_cost(reader: Reader, view: DemoView, first: Asked, seed: int) -> Dens
         return None
     view.on_dense_start(DENSE_LENGTHS)
     measured = [measure_dense_run(reader, length, seed + 1) for length in DENSE_LENGTHS]
-    kept = tuple((m.num_prompt_tokens, m.ttft_s or 0.0) for m in measured if m.density >= 1.0)
+    kept = [(m.num_prompt_tokens, m.ttft_s) for m in measured if m.metrics.density >= 1.0]
     if len(kept) < 2:
         return None
-    return DenseCost(measured=kept, tokens=tokens, seconds=extrapolate(kept[0], kept[1], tokens))
+    return DenseCost(
+        measured=tuple(kept), tokens=tokens, seconds=extrapolate(kept[0], kept[1], tokens)
+    )
 
 
-def measure_dense_run(reader: Reader, length: int, seed: int) -> RequestMetrics:
-    """Metrics of reading a fresh text of this length, short enough for the engine to be dense."""
+def measure_dense_run(reader: Reader, length: int, seed: int) -> Reply:
+    """Read a fresh text of this length, short enough for the engine to be dense."""
     document = build_document(
         reader.encode, length - ASSISTANT_ROOM, seed=seed * 7919 + length, num_questions=1
     )
-    return reader.ask(document.messages(document.questions[0]), max_tokens=1).metrics
+    return reader.ask(document.messages(document.questions[0]), max_tokens=1)
 
 
 def extrapolate(short: tuple[int, float], long: tuple[int, float], tokens: int) -> float:

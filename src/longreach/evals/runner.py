@@ -35,7 +35,7 @@ class Answer:
     score: float
     num_prompt_tokens: int
     num_cached_tokens: int
-    ttft_s: float | None
+    ttft_s: float
     recall_min: float
     recall_mean: float
     density: float
@@ -112,7 +112,7 @@ def make_answer(document: DocumentPlan, question: Question, reply: Reply) -> Ans
         score=score(reply.text, question.answer),
         num_prompt_tokens=reply.num_prompt_tokens,
         num_cached_tokens=reply.metrics.num_cached_tokens,
-        ttft_s=reply.metrics.ttft_s,
+        ttft_s=reply.ttft_s,
         recall_min=reply.metrics.recall_min,
         recall_mean=reply.metrics.recall_mean,
         density=reply.metrics.density,

@@ -119,7 +119,9 @@ class SamplingParams:
         if self.logit_bias is None:
             return
         if not isinstance(self.logit_bias, Mapping):
-            raise InvalidRequestError("logit_bias", self.logit_bias, "a mapping of token id to bias")
+            raise InvalidRequestError(
+                "logit_bias", self.logit_bias, "a mapping of token id to bias"
+            )
         for token, bias in self.logit_bias.items():
             if not _is_integer(token) or token < 0:
                 raise InvalidRequestError("logit_bias", token, "token ids that are integers >= 0")

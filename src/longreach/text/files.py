@@ -134,7 +134,10 @@ def _listed_tokens(config: Mapping[str, Any], directory: Path) -> dict[int, Adde
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         message = f"{directory}/tokenizer_config.json: added_tokens_decoder: {error!r}"
         raise CheckpointError(message) from error
-    specials = {*_named_contents(config), *map(_content, config.get("additional_special_tokens") or [])}
+    specials = {
+        *_named_contents(config),
+        *map(_content, config.get("additional_special_tokens") or []),
+    }
     for content, token_id in _read_json(directory / "added_tokens.json", required=False).items():
         is_special = content in specials
         tokens.setdefault(

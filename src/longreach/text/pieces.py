@@ -1,12 +1,12 @@
-"""Cutting a long text where the pre-tokenizer surely splits, so that pieces can be encoded apart.
+r"""Cutting a long text where the pre-tokenizer surely splits, so that pieces can be encoded apart.
 
 Two places are safe for the pre-tokenizers listed below (proof per alternative of the regular expression):
 
 - between a newline and an ASCII letter or digit: no alternative holds a newline before such a character, a run of
-  whitespace that ends with a newline is taken whole by `\\s*[\\r\\n]+` (or by the punctuation before it) whatever
+  whitespace that ends with a newline is taken whole by `\s*[\r\n]+` (or by the punctuation before it) whatever
   follows, and neither character composes over the cut under NFC;
 - between an ASCII letter and a space that an ASCII letter follows: a match that covers the first letter ends with it,
-  and the next one is `[^\\r\\n\\p{L}\\p{N}]?\\p{L}+`, which takes the space as its first character.
+  and the next one is `[^\r\n\p{L}\p{N}]?\p{L}+`, which takes the space as its first character.
 
 The cut is a function of the text up to a bounded look-ahead, so two texts with a common prefix share its pieces.
 """

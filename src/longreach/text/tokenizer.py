@@ -24,7 +24,9 @@ from longreach.text.byte_level import token_to_bytes
 from longreach.text.pieces import PIECE_CHARS, SAFE_PATTERNS, cut
 from longreach.text.token_cache import PrefixTokenCache, TokenIds
 
-_BATCH = 16  # pieces encoded at once: bounds the memory of `Encoding` objects, about 150 bytes a token
+_BATCH = (
+    16  # pieces encoded at once: bounds the memory of `Encoding` objects, about 150 bytes a token
+)
 
 
 class Tokenizer:
@@ -207,7 +209,7 @@ def _require_unicode(text: str) -> None:
         raise InvalidRequestError("text", bad, "Unicode without lone surrogates") from None
 
 
-def _state(part: Any) -> dict[str, Any]:  # noqa: ANN401  # the parts of `tokenizers` share no base class
+def _state(part: Any) -> dict[str, Any]:  # the parts of `tokenizers` share no base class
     """The JSON form of a part of a core tokenizer, {} where it has none."""
     return {} if part is None else json.loads(part.__getstate__())
 

@@ -1,0 +1,92 @@
+"""Adaptive selection: the least budget whose recall reaches a target, per KV group."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from longreach.ops.pattern import GroupPattern, causal_pairs, kept_pairs
+from longreach.ops.sparse.ranking import make_pattern
+from longreach.ops.sparse.sampling import MIN_SAMPLES, sample_rows
+from longreach.ops.sparse.segment import (
+    GroupScores,
+    check_shapes,
+    dense_selection,
+    select_groups,
+)
+from longreach.ops.sparse.selection import Selection
+from longreach.ops.sparse.stream import Slice
+
+PAIR_OVERHEAD = 1.15
+"""What a kept pair costs beside a dense one: gathered columns, ragged tiles."""
+
+FIRST_PREFIX = 4096
+PREFIX_GROWTH = 4
+
+
+def select_adaptive(
+    q_TNH: Tensor, k_GSH: Tensor, meta: Slice, *, target: float, seed: int = 0
+) -> Selection:
+    """A pattern for the rows of the slice that keeps `target` of every head's softmax mass.
+
+    q_TNH: un-rotated. k_GSH: the pool of one layer, keys rotated at `j mod L`, unscaled. Groups for which
+    no pattern is cheaper than dense are dense, all of them without scoring when the segment is so short
+    that looking costs more than computing, or when target >= 1. Memory O(keys), time about 0.6 ns per
+    sampled row, key and head on two cores (docs/lab.md). The same arguments give the same pattern.
+    """
+    check_shapes(q_TNH, k_GSH, meta)
+    rows = range(meta.start, meta.start + meta.length)
+    looking = _selection_pairs(rows, meta.geometry.chunk_len, seed)
+    num_keys = rows.stop
+    none = k_GSH.new_empty(0).long()
+    forced = make_pattern(none, none, num_keys)
+    if target >= 1 or not _is_cheaper(forced, rows, looking):
+        return dense_selection(q_TNH.shape[1], k_GSH.shape[0], k_GSH.device)
+
+    def choose(scores: GroupScores) -> GroupPattern | None:
+        return _least_pattern(scores, target, rows, looking)
+
+    return select_groups(q_TNH, k_GSH, meta, choose, seed)
+
+
+def _selection_pairs(rows: range, chunk_len: int, seed: int) -> int:
+    """Pairs scored to select: two passes for choosing rows, one for the held-out ones."""
+    if len(rows) <= MIN_SAMPLES:
+        return causal_pairs(rows)
+    sampled = sample_rows(rows.start, len(rows), chunk_len, seed)
+    return 2 * sum(sampled.choosing) + sum(sampled.held_out)
+
+
+def _is_cheaper(group: GroupPattern, rows: range, looking: int) -> bool:
+    return PAIR_OVERHEAD * kept_pairs(group, rows) + looking < causal_pairs(rows)
+
+
+def _least_pattern(
+    scores: GroupScores, target: float, rows: range, looking: int
+) -> GroupPattern | None:
+    """The shortest prefix that reaches the target for every head; None where dense is cheaper."""
+    if bool((scores.forced_R >= target).all()):
+        return scores.rank(0).pattern(0)
+    length = FIRST_PREFIX
+    while True:
+        ranking = scores.rank(length)
+        # Crossings counted twice: a bound from above, so the budget it gives is one from below.
+        bound_ER = ranking.mass_ER.cumsum(0) / scores.stream.num_rows + scores.forced_R
+        lower = _first_reaching(bound_ER, target)
+        if not _is_cheaper(
+            ranking.pattern(ranking.index_E.numel() if lower is None else lower), rows, looking
+        ):
+            return None
+        if lower is not None:
+            budget = _first_reaching(scores.kept_curve(ranking), target)
+            if budget is not None:
+                pattern = ranking.pattern(budget)
+                return pattern if _is_cheaper(pattern, rows, looking) else None
+        if ranking.complete:
+            return None
+        length *= PREFIX_GROWTH
+
+
+def _first_reaching(recall_ER: Tensor, target: float) -> int | None:
+    """Number of entries of the shortest prefix that reaches the target for every head."""
+    reached = (recall_ER.amin(1) >= target).nonzero()
+    return int(reached[0, 0]) + 1 if reached.numel() else None

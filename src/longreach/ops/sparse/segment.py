@@ -1,0 +1,132 @@
+"""One segment, sampled and scored: what every way of choosing its pattern starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from longreach.errors import ShapeError
+from longreach.ops.pattern import GroupPattern, Pattern
+from longreach.ops.sparse.masses import (
+    NUM_SINKS,
+    TileMasses,
+    column_masses,
+    diagonal_masses,
+    kept_masses,
+    places_by_tile,
+    tile_masses,
+)
+from longreach.ops.sparse.ranking import Ranking, kept_curve, rank
+from longreach.ops.sparse.sampling import SampledRows, sample_rows
+from longreach.ops.sparse.selection import Selection
+from longreach.ops.sparse.stream import Queries, ScoreStream, Slice, sampled_queries
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """Masses of one KV group: of its choosing rows in full, of its held-out rows by tile.
+
+    column_KR, diagonal_DR: summed over the choosing rows, the forced entries' mass not in the columns.
+    """
+
+    stream: ScoreStream
+    masses: TileMasses
+    held_stream: ScoreStream | None
+    held_masses: TileMasses
+    column_KR: Tensor
+    diagonal_DR: Tensor
+
+    def rank(self, at_least: int) -> Ranking:
+        """The first entries of the list, about `at_least` of them."""
+        return rank(self.column_KR, self.diagonal_DR, at_least)
+
+    @property
+    def forced_R(self) -> Tensor:
+        """Mean share that sinks and local window keep."""
+        total_R = self.masses.sinks_PR.sum(0) + self.diagonal_DR[:2].sum(0)
+        return total_R / self.stream.num_rows
+
+    def kept_curve(self, ranking: Ranking) -> Tensor:
+        """Mean share kept by each prefix of the list, [E, R]."""
+        by_tile = places_by_tile(self.stream.rows)
+        added_ER = kept_curve(ranking, self.stream, self.masses, by_tile)
+        return added_ER / self.stream.num_rows + self.forced_R
+
+    def recall(self, group: GroupPattern) -> Tensor:
+        """Mean share that the pattern keeps in the held-out rows, [R]."""
+        if self.held_stream is None:
+            return kept_masses(self.stream, self.masses, group).mean(0)
+        return kept_masses(self.held_stream, self.held_masses, group).mean(0)
+
+
+def score_group(
+    k_SH: Tensor, meta: Slice, queries: Queries, rows: SampledRows, group: int, num_groups: int
+) -> GroupScores:
+    """Both passes over the keys of one group. queries: of all sampled rows."""
+    place = {row: i for i, row in enumerate(queries.rows)}
+    picked = [place[row] for row in rows.choosing]
+    held = [place[row] for row in rows.held_out]
+    every = ScoreStream(k_SH, meta, queries, group, num_groups)
+    masses = tile_masses(every, NUM_SINKS)
+    chosen = masses.take(picked)
+    stream = ScoreStream(k_SH, meta, queries.take(picked), group, num_groups)
+    column_KR = column_masses(stream, chosen.lse2_PR)
+    held_stream = None
+    if held:
+        held_stream = ScoreStream(k_SH, meta, queries.take(held), group, num_groups)
+    return GroupScores(
+        stream=stream,
+        masses=chosen,
+        held_stream=held_stream,
+        held_masses=masses.take(held),
+        column_KR=column_KR,
+        diagonal_DR=diagonal_masses(chosen, rows.choosing),
+    )
+
+
+def select_groups(
+    q_TNH: Tensor,
+    k_GSH: Tensor,
+    meta: Slice,
+    choose: Callable[[GroupScores], GroupPattern | None],
+    seed: int,
+) -> Selection:
+    """Score every KV group, let `choose` pick its pattern, and report on the held-out rows."""
+    check_shapes(q_TNH, k_GSH, meta)
+    rows = sample_rows(meta.start, meta.length, meta.geometry.chunk_len, seed)
+    queries = sampled_queries(q_TNH, meta, sorted(rows.choosing + rows.held_out), k_GSH.dtype)
+    num_groups = k_GSH.shape[0]
+    groups: list[GroupPattern | None] = []
+    recalls = []
+    for group in range(num_groups):
+        scores = score_group(k_GSH[group], meta, queries, rows, group, num_groups)
+        pattern = choose(scores)
+        groups.append(pattern)
+        ones = torch.ones(scores.stream.num_heads, device=k_GSH.device)
+        recalls.append(ones if pattern is None else scores.recall(pattern))
+    return make_selection(Pattern(tuple(groups)), torch.cat(recalls), meta)
+
+
+def make_selection(pattern: Pattern, recall_N: Tensor, meta: Slice) -> Selection:
+    """Count the density of a pattern over the segment."""
+    density = pattern.density(range(meta.start, meta.start + meta.length))
+    return Selection(pattern, recall_N.float(), torch.tensor(density, dtype=torch.float32))
+
+
+def dense_selection(num_heads: int, num_groups: int, device: torch.device) -> Selection:
+    """Everything kept, nothing scored."""
+    ones_N = torch.ones(num_heads, device=device)
+    return Selection(Pattern((None,) * num_groups), ones_N, torch.ones(num_groups))
+
+
+def check_shapes(q_TNH: Tensor, k_GSH: Tensor, meta: Slice) -> None:
+    """Raise ShapeError unless q holds the slice's rows and its heads fall into k's groups."""
+    if q_TNH.dim() != 3 or k_GSH.dim() != 3 or q_TNH.shape[2] != k_GSH.shape[2]:
+        raise ShapeError(f"q is {tuple(q_TNH.shape)}, k {tuple(k_GSH.shape)}: expected TNH, GSH")
+    if q_TNH.shape[0] != meta.length or q_TNH.shape[1] % k_GSH.shape[0]:
+        raise ShapeError(
+            f"q is {tuple(q_TNH.shape)} for {meta.length} rows and {k_GSH.shape[0]} KV heads"
+        )

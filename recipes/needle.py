@@ -1,0 +1,111 @@
+"""Makes the small model `needle` from nothing, on two CPU cores or one GPU.
+
+    python recipes/needle.py                  train (resumes), then write src/longreach/assets/needle
+    python recipes/needle.py --export-only    write what the last checkpoint holds
+    python recipes/needle.py --workers N      N processes of one thread each (one per core)
+
+Needs transformers, tokenizers and safetensors (the `train` extra). Checkpoints go to runs/needle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "recipes"), str(ROOT / "src")]
+
+import torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+from needle.model import export, new_model  # noqa: E402
+from needle.tokenizer import train_tokenizer  # noqa: E402
+from needle.train import Run, Stage  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+STAGES = [
+    Stage(
+        name="short",
+        num_tokens=6_000_000,
+        lengths=(128, 512),
+        full_share=0.0,
+        rope_theta=1e4,
+        rate=(1e-3, 1e-3),
+        sharpen=0.3,
+    ),
+    Stage(
+        name="middle",
+        num_tokens=20_000_000,
+        lengths=(256, 2048),
+        full_share=0.75,
+        rope_theta=4e4,
+        rate=(1e-3, 7e-4),
+        reach=0.2,
+    ),
+    Stage(
+        name="long",
+        num_tokens=14_000_000,
+        lengths=(512, 4096),
+        full_share=0.75,
+        rope_theta=1.6e5,
+        rate=(7e-4, 2e-5),
+        reach=0.2,
+        lm=0.1,
+    ),
+]
+LOCAL_SIZE = 512
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "needle")
+    parser.add_argument("--out", type=Path, default=ROOT / "src/longreach/assets/needle")
+    parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 2))
+    parser.add_argument("--export-only", action="store_true")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    load_or_train_tokenizer(options.folder / "tokenizer.json")
+    if not options.export_only:
+        torch.multiprocessing.spawn(work, (options.workers, options.folder), options.workers)
+    write(make_run(options.folder), options.out)
+
+
+def work(rank: int, num_workers: int, folder: Path) -> None:
+    """One training process."""
+    torch.set_num_threads(1)
+    meeting = f"file://{folder / f'meeting-{os.getppid()}'}"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=num_workers)
+    make_run(folder).train()
+    dist.destroy_process_group()
+
+
+def make_run(folder: Path) -> Run:
+    """The run in this folder, resumed from its checkpoint."""
+    tokenizer = load_or_train_tokenizer(folder / "tokenizer.json")
+    run = Run(new_model(tokenizer, rope_theta=STAGES[0].rope_theta), tokenizer, folder, STAGES)
+    run.resume()
+    return run
+
+
+def load_or_train_tokenizer(path: Path) -> Tokenizer:
+    """The run's tokenizer, trained on first use."""
+    if not path.exists():
+        train_tokenizer().save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def write(run: Run, folder: Path) -> None:
+    """Writes the checkpoint with the length and rope base of the last stage it was trained in."""
+    from needle.model import set_rope_theta
+
+    begun = run.state.stage if run.state.tokens else run.state.stage - 1
+    stage = run.stages[max(min(begun, len(run.stages) - 1), 0)]
+    set_rope_theta(run.model, stage.rope_theta)
+    trained, local = stage.lengths[1], min(LOCAL_SIZE, stage.lengths[1] // 4)
+    export(run.model, run.tokenizer, folder, trained_length=trained, local_size=local)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Parts of the recipe for the small model `needle`; `recipes/needle.py` runs them."""

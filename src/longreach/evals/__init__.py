@@ -1,0 +1,1 @@
+"""Evaluations: they see the engine through one Protocol, so they also run on a fake engine."""

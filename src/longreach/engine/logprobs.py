@@ -1,7 +1,8 @@
 """Log-probabilities of tokens, reported as vLLM reports them.
 
-Values are log_softmax of the raw logits: before bias, penalties, masks and temperature. `rank` is one plus the number
-of strictly more probable tokens, so the greedy token always has rank 1 and equal tokens share a rank.
+Values are log_softmax of the raw logits: before bias, penalties, masks and temperature. `rank` is
+one plus the number of strictly more probable tokens, so the greedy token always has rank 1 and
+equal tokens share a rank.
 
 Shape letters: B rows, T prompt rows, D hidden size, V vocabulary, K reported tokens.
 """
@@ -33,7 +34,8 @@ def top_logprobs(
 ) -> list[dict[int, Logprob]]:
     """For each row the entry of its own token first, then of the `num_top` best tokens, best first.
 
-    logits_BV: float32, raw. Equal logits are listed in any order. decode_token None leaves the text out.
+    logits_BV: float32, raw. Equal logits are listed in any order. decode_token None leaves the
+    text out.
     """
     own_B1 = torch.as_tensor(token_ids, dtype=torch.long, device=logits_BV.device)[:, None]
     best_BK, ids_BK = logits_BV.topk(min(num_top, logits_BV.shape[-1]), dim=-1)
@@ -63,8 +65,9 @@ def _entries(
 class PromptLogprobs:
     """Collects a prompt's log-probabilities slice by slice, a few rows of logits at a time.
 
-    `entries[0]` is None (nothing predicts the first token); `entries[i]` is made of row i-1 and always holds the
-    prompt's own token i. At most LOGITS_BYTES of logits exist at once, or one row if that is larger.
+    `entries[0]` is None (nothing predicts the first token); `entries[i]` is made of row i-1 and
+    always holds the prompt's own token i. At most LOGITS_BYTES of logits exist at once, or one row
+    if that is larger.
     """
 
     def __init__(
@@ -88,7 +91,8 @@ class PromptLogprobs:
     ) -> None:
         """Take the final-normed hidden states of the next T prompt rows, in order.
 
-        to_logits: [rows, D] -> float32 [rows, V]. The prompt's last row predicts no prompt token and is ignored.
+        to_logits: [rows, D] -> float32 [rows, V]. The prompt's last row predicts no prompt token
+        and is ignored.
         """
         first = len(self.entries)
         wanted = min(hidden_TD.shape[0], len(self._token_ids) - first)

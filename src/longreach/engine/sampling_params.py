@@ -1,7 +1,7 @@
 """What a caller may ask of sampling: one frozen record, checked when it is made.
 
-Names and defaults are vLLM's, because people know them. Every field accepted is obeyed; a value out of
-range raises `InvalidRequestError` (a ValueError) that names the field and the range.
+Names and defaults are vLLM's, because people know them. Every field accepted is obeyed; a value
+out of range raises `InvalidRequestError` (a ValueError) that names the field and the range.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ class SamplingParams:
     n: outputs per prompt. With temperature 0 all would be equal, so n must be 1 then.
     temperature: 0 is greedy (argmax, the lowest id on ties).
     top_p, min_p: in (0, 1] and [0, 1]; top_k: 0 or -1 keep every token. Order: ops/sampling.
-    repetition_penalty: above 0, counts prompt and output tokens; presence_penalty, frequency_penalty: in [-2, 2],
+    repetition_penalty: above 0, counts prompt and output tokens; presence_penalty,
+    frequency_penalty: in [-2, 2],
         count output tokens only.
     logit_bias: token id -> value in [-100, 100] added to its logit.
-    seed: the draws depend on it and on the token's own index alone, never on the batch. None: drawn anew.
-    stop: strings that end the output; cut off unless include_stop_str_in_output.
+    seed: the draws depend on it and on the token's own index alone, never on the batch. None:
+    drawn anew. stop: strings that end the output; cut off unless include_stop_str_in_output.
     stop_token_ids: token ids that end the output, besides the model's end-of-sequence ids.
-    min_tokens: no stop id can be drawn, and no stop string counts, within the first so many tokens.
-    max_tokens: None means as far as the context allows.
-    logprobs, prompt_logprobs: how many of the best tokens to report beside the token itself (0: it alone).
+    min_tokens: no stop id can be drawn, and no stop string counts, within the first so many
+    tokens. max_tokens: None means as far as the context allows. logprobs, prompt_logprobs: how
+    many of the best tokens to report beside the token itself (0: it alone).
     """
 
     n: int = 1

@@ -1,6 +1,7 @@
 """The byte alphabet of GPT-2's byte-level BPE, which every Qwen tokenizer uses.
 
-A token is written with one printable character per byte; bytes that have no printable form are moved to U+0100 and up.
+A token is written with one printable character per byte; bytes that have no printable form are
+moved to U+0100 and up.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ BYTE_OF_CHAR = _alphabet()
 
 
 def token_to_bytes(token: str) -> bytes:
-    """The bytes a token stands for. One with a character outside the alphabet (an added token) is its own UTF-8."""
+    """The bytes a token stands for. One with a character outside the alphabet (an added token) is
+    its own UTF-8.
+    """
     try:
         return bytes([BYTE_OF_CHAR[char] for char in token])
     except KeyError:

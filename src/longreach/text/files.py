@@ -1,7 +1,8 @@
 """Reading a tokenizer and its chat template from a Hugging Face model directory.
 
-Two layouts: `tokenizer.json`, or the older `vocab.json` with `merges.txt` (as Qwen's first repositories have). In both,
-`tokenizer_config.json` names the end-of-sequence token and may list added tokens, whose ids are checked.
+Two layouts: `tokenizer.json`, or the older `vocab.json` with `merges.txt` (as Qwen's first
+repositories have). In both, `tokenizer_config.json` names the end-of-sequence token and may list
+added tokens, whose ids are checked.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _QWEN2_CLASSES = (None, "Qwen2Tokenizer", "Qwen2TokenizerFast")
 def load_tokenizer(directory: Path) -> Tokenizer:
     """The tokenizer of a model directory.
 
-    Raises CheckpointError for missing, corrupt or contradicting files, UnsupportedModelError for another kind.
+    Raises CheckpointError for missing, corrupt or contradicting files, UnsupportedModelError for
+    another kind.
     """
     config = read_tokenizer_config(directory)
     if (directory / "tokenizer.json").is_file():
@@ -48,10 +50,12 @@ def read_tokenizer_config(directory: Path) -> dict[str, Any]:
 
 
 def read_chat_templates(directory: Path) -> dict[str, str]:
-    """Name -> Jinja source of every chat template of a model directory; the usual one is named "default".
+    """Name -> Jinja source of every chat template of a model directory; the usual one is named
+    "default".
 
-    chat_template.jinja (with additional_chat_templates/NAME.jinja) comes before chat_template.json, and that before
-    the key `chat_template` of tokenizer_config.json, as in transformers.
+    chat_template.jinja (with additional_chat_templates/NAME.jinja) comes before
+    chat_template.json, and that before the key `chat_template` of tokenizer_config.json, as in
+    transformers.
     """
     single = directory / "chat_template.jinja"
     if single.is_file():
@@ -111,7 +115,9 @@ def _from_vocab_and_merges(directory: Path, config: Mapping[str, Any]) -> CoreTo
 
 
 def _add_tokens(core: CoreTokenizer, config: Mapping[str, Any], directory: Path) -> None:
-    """Add the tokens that only tokenizer_config.json (or added_tokens.json) lists, and check the ids of all."""
+    """Add the tokens that only tokenizer_config.json (or added_tokens.json) lists, and check the
+    ids of all.
+    """
     for token_id, token in sorted(_listed_tokens(config, directory).items()):
         if core.token_to_id(token.content) is None or not _is_added(core, token_id):
             core.add_tokens([token])

@@ -1,14 +1,17 @@
 r"""Cutting a long text where the pre-tokenizer surely splits, so that pieces can be encoded apart.
 
-Two places are safe for the pre-tokenizers listed below (proof per alternative of the regular expression):
+Two places are safe for the pre-tokenizers listed below (proof per alternative of the regular
+expression):
 
-- between a newline and an ASCII letter or digit: no alternative holds a newline before such a character, a run of
-  whitespace that ends with a newline is taken whole by `\s*[\r\n]+` (or by the punctuation before it) whatever
-  follows, and neither character composes over the cut under NFC;
-- between an ASCII letter and a space that an ASCII letter follows: a match that covers the first letter ends with it,
-  and the next one is `[^\r\n\p{L}\p{N}]?\p{L}+`, which takes the space as its first character.
+- between a newline and an ASCII letter or digit: no alternative holds a newline before such a
+  character, a run of whitespace that ends with a newline is taken whole by `\s*[\r\n]+` (or by the
+  punctuation before it) whatever follows, and neither character composes over the cut under NFC;
+- between an ASCII letter and a space that an ASCII letter follows: a match that covers the first
+  letter ends with it, and the next one is `[^\r\n\p{L}\p{N}]?\p{L}+`, which takes the space as its
+  first character.
 
-The cut is a function of the text up to a bounded look-ahead, so two texts with a common prefix share its pieces.
+The cut is a function of the text up to a bounded look-ahead, so two texts with a common prefix
+share its pieces.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ _WORD_CUT = re.compile(r"(?<=[A-Za-z])(?= [A-Za-z])")
 def cut(text: str, piece_chars: int = PIECE_CHARS) -> Iterator[str]:
     """Pieces of `text`, in order, that join to it; each encodes alone as it does in the whole.
 
-    A cut is the first line border between `piece_chars` and twice that, else the first word border there; a text
-    without either is not cut until one comes.
+    A cut is the first line border between `piece_chars` and twice that, else the first word border
+    there; a text without either is not cut until one comes.
     """
     start = 0
     while len(text) - start > piece_chars:

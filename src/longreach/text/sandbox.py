@@ -1,8 +1,10 @@
-"""A Jinja environment for chat templates: what transformers' templates use, in a sandbox with limits.
+"""A Jinja environment for chat templates: what transformers' templates use, in a sandbox with
+limits.
 
-Templates come with checkpoints, so they are code of strangers. Jinja's immutable sandbox keeps them from Python's
-internals; a `Budget` keeps them from burning time and memory: every loop turn and macro call is counted and timed, and
-every operation that can multiply text (+, ~, *, %, join, replace, padding) states the size of its result beforehand.
+Templates come with checkpoints, so they are code of strangers. Jinja's immutable sandbox keeps
+them from Python's internals; a `Budget` keeps them from burning time and memory: every loop turn
+and macro call is counted and timed, and every operation that can multiply text (+, ~, *, %, join,
+replace, padding) states the size of its result beforehand.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ _WIDE = re.compile(r"[%{][^%{}]{0,40}\d{5}|[*{]\s*\}|%[^%a-zA-Z]*\*")
 class Budget:
     """What one rendering may use.
 
-    chars: the longest single text; all texts made by growing operations together may have 32 times as many.
-    steps: loop turns and macro calls. seconds: wall time.
+    chars: the longest single text; all texts made by growing operations together may have 32 times
+    as many. steps: loop turns and macro calls. seconds: wall time.
     """
 
     chars: int
@@ -92,7 +94,9 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         return self.template_class.from_code(self, code, self.make_globals(None), None)
 
     def run(self, template: jinja2.Template, budget: Budget, variables: Mapping[str, Any]) -> str:
-        """The rendered text. Raises jinja2.TemplateError and whatever Python error the template provokes."""
+        """The rendered text. Raises jinja2.TemplateError and whatever Python error the template
+        provokes.
+        """
         token = _budget.set(budget)
         try:
             return "".join(_measured(template.generate(dict(variables)), budget))
@@ -130,7 +134,9 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
 
 
 class _Instrument(NodeTransformer):
-    """Counters at the head of loops and macros, `~` through a checked method, literals through `change`."""
+    """Counters at the head of loops and macros, `~` through a checked method, literals through
+    `change`.
+    """
 
     def __init__(self, change: Callable[[str], str]) -> None:
         self._change = change
@@ -162,7 +168,9 @@ class _Instrument(NodeTransformer):
 
 
 class _GenerationTag(Extension):
-    """`{% generation %}` marks the assistant's tokens for training; here its body is rendered as it is."""
+    """`{% generation %}` marks the assistant's tokens for training; here its body is rendered as
+    it is.
+    """
 
     tags = {"generation"}  # noqa: RUF012  # Jinja's own declaration is a plain set
 
@@ -241,7 +249,9 @@ def _size_of_binop(operator: str, left: Any, right: Any) -> int:
 
 
 def _size_of_method(name: str, owner: str, args: Sequence[Any]) -> int:
-    """An upper bound of the characters that a growing text method or filter makes; 0 for the others."""
+    """An upper bound of the characters that a growing text method or filter makes; 0 for the
+    others.
+    """
     match name:
         case "replace" if len(args) >= 2:
             old, new = str(args[0]), str(args[1])

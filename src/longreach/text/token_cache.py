@@ -1,4 +1,6 @@
-"""Token ids of text pieces seen before, so that a second question does not tokenise its document again."""
+"""Token ids of text pieces seen before, so that a second question does not tokenise its document
+again.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ TokenIds = NDArray[np.int32]
 
 
 class PrefixTokenCache:
-    """Least-recently-used map from the digest of a text piece to its token ids (int32), bounded in bytes.
+    """Least-recently-used map from the digest of a text piece to its token ids (int32), bounded in
+    bytes.
 
-    Pieces come from `pieces.cut`, whose cuts do not depend on what follows: texts that share a prefix share its
-    pieces, and the ids of a piece do not depend on its neighbours, so each piece is keyed by its own 128-bit BLAKE2b.
-    The text itself is not kept. Safe to share between threads.
+    Pieces come from `pieces.cut`, whose cuts do not depend on what follows: texts that share a
+    prefix share its pieces, and the ids of a piece do not depend on its neighbours, so each piece
+    is keyed by its own 128-bit BLAKE2b. The text itself is not kept. Safe to share between
+    threads.
     """
 
     def __init__(self, max_bytes: int = 64 * 2**20) -> None:

@@ -1,8 +1,9 @@
 """Text to token ids and back, for byte-level BPE as the Qwen family uses it.
 
-A core (Hugging Face `tokenizers`) that never sees special tokens does the byte-pair merges; special tokens are split
-off here. So one object encodes trusted text (`allow_special=True`, markup becomes special ids) and text of strangers
-(`allow_special=False`, "<|im_end|>" stays nine characters of plain text), and both can be cut into pieces.
+A core (Hugging Face `tokenizers`) that never sees special tokens does the byte-pair merges;
+special tokens are split off here. So one object encodes trusted text (`allow_special=True`, markup
+becomes special ids) and text of strangers (`allow_special=False`, "<|im_end|>" stays nine
+characters of plain text), and both can be cut into pieces.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ _BATCH = (
 class Tokenizer:
     """Token ids of a text, and the text of token ids.
 
-    bos_token_id, eos_token_id, pad_token_id: None where the files name none. special_ids: ids that `decode` skips and
-    that user text cannot produce with `allow_special=False`. cache: ids of long pieces seen before.
+    bos_token_id, eos_token_id, pad_token_id: None where the files name none. special_ids: ids that
+    `decode` skips and that user text cannot produce with `allow_special=False`. cache: ids of long
+    pieces seen before.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Tokenizer:
         special_names: Mapping[str, str] | None = None,
         cache: PrefixTokenCache | None = None,
     ) -> None:
-        """core: taken over and changed. special_names: "bos_token", "eos_token", "pad_token" -> the token."""
+        """core: taken over and changed. special_names: "bos_token", "eos_token", "pad_token" ->
+        the token.
+        """
         _require_byte_level(core)
         core.no_truncation()
         core.no_padding()
@@ -64,7 +68,9 @@ class Tokenizer:
 
     @classmethod
     def from_directory(cls, directory: str | Path) -> Tokenizer:
-        """The tokenizer of a Hugging Face model directory. Raises CheckpointError, UnsupportedModelError."""
+        """The tokenizer of a Hugging Face model directory. Raises CheckpointError,
+        UnsupportedModelError.
+        """
         from longreach.text.files import load_tokenizer
 
         return load_tokenizer(Path(directory))
@@ -90,11 +96,15 @@ class Tokenizer:
         return self._special_of_text
 
     def token_to_id(self, token: str) -> int | None:
-        """The id of a token as it is written in the vocabulary (byte alphabet), None if there is none."""
+        """The id of a token as it is written in the vocabulary (byte alphabet), None if there is
+        none.
+        """
         return self._core.token_to_id(token)
 
     def id_to_token(self, token_id: int) -> str | None:
-        """The token as it is written in the vocabulary, None for an id without one (padding of the embedding)."""
+        """The token as it is written in the vocabulary, None for an id without one (padding of the
+        embedding).
+        """
         return self._core.id_to_token(token_id) if token_id >= 0 else None
 
     def encode(
@@ -109,7 +119,8 @@ class Tokenizer:
     def encode_array(
         self, text: str, *, allow_special: bool = True, add_special_tokens: bool = True
     ) -> TokenIds:
-        """Token ids of `text`, int32 [tokens]; equal to encoding it whole, but in pieces and cached.
+        """Token ids of `text`, int32 [tokens]; equal to encoding it whole, but in pieces and
+        cached.
 
         allow_special=False: no special id comes out, whatever the text says.
         add_special_tokens: what the tokenizer file adds around a text (nothing, for Qwen).
@@ -120,9 +131,11 @@ class Tokenizer:
         return np.concatenate([*parts, np.asarray(after, np.int32)])
 
     def encode_segments(self, segments: Iterable[tuple[str, bool]]) -> list[int]:
-        """Ids of (text, is_special) segments: a special one is the text of one special token, others are plain.
+        """Ids of (text, is_special) segments: a special one is the text of one special token,
+        others are plain.
 
-        This is how a rendered chat is encoded: markup is marked as such, and the rest cannot produce special ids.
+        This is how a rendered chat is encoded: markup is marked as such, and the rest cannot
+        produce special ids.
         """
         parts: list[TokenIds] = []
         for text, is_special in segments:
@@ -133,7 +146,9 @@ class Tokenizer:
         return np.concatenate(parts).tolist() if parts else []
 
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
-        """The text of token ids; bytes that are no UTF-8 become U+FFFD, ids without a token nothing."""
+        """The text of token ids; bytes that are no UTF-8 become U+FFFD, ids without a token
+        nothing.
+        """
         skipped = self.special_ids if skip_special_tokens else frozenset()
         data = b"".join(self.token_bytes(int(i)) for i in token_ids if int(i) not in skipped)
         return data.decode("utf-8", "replace")
@@ -167,7 +182,9 @@ class Tokenizer:
                 yield np.array([token_id], np.int32)
 
     def _split(self, text: str, allow_special: bool) -> Iterator[tuple[str, int | None]]:
-        """Plain text and the special token after it, leftmost first, the longest where two begin together."""
+        """Plain text and the special token after it, leftmost first, the longest where two begin
+        together.
+        """
         start = 0
         if allow_special and self._special_pattern is not None:
             for match in self._special_pattern.finditer(text):

@@ -1,0 +1,171 @@
+"""Logits to tokens for a batch of requests, each as if it were alone.
+
+Order of a row, as in vLLM: the log-probabilities are those of the raw logits; then the token mask,
+the ban of stop ids below min_tokens, logit_bias, penalties; then the best token (temperature 0) or
+temperature, min_p, top_k, top_p and a draw keyed by (seed, output, token index).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from longreach.engine.logprobs import Logprob, top_logprobs
+from longreach.engine.sampling_params import SamplingParams
+from longreach.errors import LongreachError, ShapeError
+from longreach.ops.sampling import (
+    add_bias,
+    apply_bitmask,
+    apply_penalties,
+    ban,
+    draw_key,
+    sample_row,
+)
+
+
+class TokenMask(Protocol):
+    """What a grammar allows next. The engine advances it; the sampler only reads it."""
+
+    def bitmask(self) -> Tensor:
+        """int32 words, token i is bit i % 32 of word i // 32; 1 allows it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledToken:
+    """One row's token; logprobs holds it first, then the best ones, None when none were asked for."""
+
+    token_id: int
+    logprobs: dict[int, Logprob] | None
+
+
+class SamplerState:
+    """What sampling needs to know of one output of one request, brought forward token by token.
+
+    seed: used where params.seed is None; None draws one. sample_index: which of the n outputs.
+    Penalties take 5 bytes per vocabulary entry (`num_bytes`), other requests nothing.
+    """
+
+    def __init__(
+        self,
+        params: SamplingParams,
+        *,
+        vocab_size: int,
+        prompt_token_ids: Sequence[int] = (),
+        eos_token_ids: Sequence[int] = (),
+        seed: int | None = None,
+        sample_index: int = 0,
+        mask: TokenMask | None = None,
+    ) -> None:
+        """Raises InvalidRequestError when params name a token that the vocabulary does not have."""
+        params.check_vocabulary(vocab_size)
+        self.params = params
+        self.vocab_size = vocab_size
+        self.mask = mask
+        self.num_output_tokens = 0
+        self.stop_ids = tuple({*eos_token_ids, *(params.stop_token_ids or ())})
+        self.sample_index = sample_index
+        chosen = params.seed if params.seed is not None else seed
+        self.seed = secrets.randbits(63) if chosen is None else chosen
+        if params.has_penalties:
+            self._output_counts_V = torch.zeros(vocab_size, dtype=torch.int32)
+            self._prompt_mask_V = torch.zeros(vocab_size, dtype=torch.bool)
+            self._prompt_mask_V[torch.as_tensor(prompt_token_ids, dtype=torch.long)] = True
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory held for penalties."""
+        return 5 * self.vocab_size if self.params.has_penalties else 0
+
+    @property
+    def draw_key(self) -> int:
+        """The key of the next token's draw."""
+        return draw_key(self.seed, self.sample_index, self.num_output_tokens)
+
+    def append(self, token_id: int) -> None:
+        """Count a token that was drawn (or, after a restart, drawn before)."""
+        self.num_output_tokens += 1
+        if self.params.has_penalties:
+            self._output_counts_V[token_id] += 1
+
+    def adjust(self, logits_V: Tensor) -> Tensor:
+        """The logits after mask, ban, bias and penalties; the argument itself is left as it is."""
+        params = self.params
+        if self.mask is not None:
+            logits_V = apply_bitmask(logits_V, self.mask.bitmask())
+        if self.num_output_tokens < params.min_tokens and self.stop_ids:
+            logits_V = ban(logits_V, self.stop_ids)
+        if params.logit_bias:
+            logits_V = add_bias(logits_V, params.logit_bias)
+        if params.has_penalties:
+            logits_V = apply_penalties(
+                logits_V,
+                self._prompt_mask_V.to(logits_V.device),
+                self._output_counts_V.to(logits_V.device),
+                repetition=params.repetition_penalty,
+                presence=params.presence_penalty,
+                frequency=params.frequency_penalty,
+            )
+        return logits_V
+
+
+class Sampler:
+    """Draws one token for each row of logits.
+
+    decode_token: the text of a token id for `Logprob.decoded_token`; None leaves it out.
+    """
+
+    def __init__(self, decode_token: Callable[[int], str] | None = None) -> None:
+        self._decode_token = decode_token
+
+    def __call__(self, logits_BV: Tensor, states: Sequence[SamplerState]) -> list[SampledToken]:
+        """One token per row, appended to its state.
+
+        logits_BV: float32, not changed. Raises ShapeError, and LongreachError for a row without a
+        finite maximum (a fault of the weights or of a kernel); no state is changed then.
+        """
+        if logits_BV.ndim != 2 or logits_BV.shape[0] != len(states):
+            raise ShapeError(f"logits {tuple(logits_BV.shape)} for {len(states)} requests")
+        tokens = [_choose(row_V, state) for row_V, state in zip(logits_BV, states, strict=True)]
+        logprobs = self._logprobs(logits_BV, states, tokens)
+        for state, token in zip(states, tokens, strict=True):
+            state.append(token)
+        return [
+            SampledToken(token_id=token, logprobs=logprobs.get(row))
+            for row, token in enumerate(tokens)
+        ]
+
+    def _logprobs(
+        self, logits_BV: Tensor, states: Sequence[SamplerState], tokens: Sequence[int]
+    ) -> dict[int, dict[int, Logprob]]:
+        """Row -> entries, row by row: each has its own number of best tokens."""
+        return {
+            row: top_logprobs(
+                logits_BV[row : row + 1], [tokens[row]], state.params.logprobs, self._decode_token
+            )[0]
+            for row, state in enumerate(states)
+            if state.params.logprobs is not None
+        }
+
+
+def _choose(logits_V: Tensor, state: SamplerState) -> int:
+    adjusted_V = state.adjust(logits_V)
+    best, token = adjusted_V.max(-1)  # the first index where several are equal
+    if not bool(best.isfinite()):
+        raise LongreachError(f"the best logit of a row is {best.item()}: no token can be drawn")
+    params = state.params
+    if params.is_greedy:
+        return int(token)
+    return sample_row(
+        adjusted_V,
+        temperature=params.temperature,
+        top_k=params.top_k,
+        top_p=params.top_p,
+        min_p=params.min_p,
+        key=state.draw_key,
+    )

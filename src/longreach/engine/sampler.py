@@ -44,7 +44,7 @@ class SampledToken:
     logprobs: dict[int, Logprob] | None
 
 
-class SamplerState:
+class SamplingState:
     """What sampling needs to know of one output of one request, brought forward token by token.
 
     seed: used where params.seed is None; None draws one. sample_index: which of the n outputs.
@@ -123,7 +123,7 @@ class Sampler:
     def __init__(self, decode_token: Callable[[int], str] | None = None) -> None:
         self._decode_token = decode_token
 
-    def __call__(self, logits_BV: Tensor, states: Sequence[SamplerState]) -> list[SampledToken]:
+    def __call__(self, logits_BV: Tensor, states: Sequence[SamplingState]) -> list[SampledToken]:
         """One token per row, appended to its state.
 
         logits_BV: float32, not changed. Raises ShapeError, and LongreachError for a row without a
@@ -141,7 +141,7 @@ class Sampler:
         ]
 
     def _logprobs(
-        self, logits_BV: Tensor, states: Sequence[SamplerState], tokens: Sequence[int]
+        self, logits_BV: Tensor, states: Sequence[SamplingState], tokens: Sequence[int]
     ) -> dict[int, dict[int, Logprob]]:
         """Row -> entries, row by row: each has its own number of best tokens."""
         return {
@@ -153,7 +153,7 @@ class Sampler:
         }
 
 
-def _choose(logits_V: Tensor, state: SamplerState) -> int:
+def _choose(logits_V: Tensor, state: SamplingState) -> int:
     adjusted_V = state.adjust(logits_V)
     best, token = adjusted_V.max(-1)  # the first index where several are equal
     if not bool(best.isfinite()):

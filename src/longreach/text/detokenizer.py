@@ -75,7 +75,7 @@ class StopStrings:
         return 0
 
 
-class IncrementalDetokenizer:
+class Detokenizer:
     """The text of one output, token by token.
 
     text: everything given out so far. stop: the stop string that was met, None before. A token

@@ -13,14 +13,12 @@ from torch import Tensor
 from longreach.errors import ShapeError, UnsupportedError
 from longreach.ops.attention import torch_rows, torch_tiles
 from longreach.ops.attention.meta import KeyRun, KeyRuns, QueryRotations, SliceMeta, prepare_slice
-from longreach.ops.attention.pattern import GroupKeys, KeptKeys
 from longreach.ops.attention.reference import attention_reference
 from longreach.ops.attention.scratch import AttentionScratch
+from longreach.ops.pattern import Pattern
 
 __all__ = [
     "AttentionScratch",
-    "GroupKeys",
-    "KeptKeys",
     "KeyRun",
     "KeyRuns",
     "QueryRotations",
@@ -35,7 +33,7 @@ class _Twin(Protocol):
     __name__: str
 
     def supports(
-        self, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: KeptKeys | None
+        self, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None
     ) -> str | None: ...
 
     def attend(
@@ -44,7 +42,7 @@ class _Twin(Protocol):
         k_GSH: Tensor,
         v_GSH: Tensor,
         meta: SliceMeta,
-        pattern: KeptKeys | None,
+        pattern: Pattern | None,
         scratch: AttentionScratch,
         out_TNH: Tensor,
         lse_TN: Tensor | None,
@@ -60,7 +58,7 @@ def attend_slice(
     k_GSH: Tensor,
     v_GSH: Tensor,
     meta: SliceMeta,
-    pattern: KeptKeys | None = None,
+    pattern: Pattern | None = None,
     *,
     scratch: AttentionScratch,
     out_TNH: Tensor | None = None,
@@ -86,7 +84,7 @@ def attend_slice(
     return out_TNH, lse_TN
 
 
-def _choose(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: KeptKeys | None) -> _Twin:
+def _choose(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> _Twin:
     reasons = []
     for twin in _TWINS:
         reason = twin.supports(q_TNH, k_GSH, meta, pattern)
@@ -103,7 +101,7 @@ def _form(x: Tensor) -> str:
 
 
 def _check(
-    q_TNH: Tensor, k_GSH: Tensor, v_GSH: Tensor, meta: SliceMeta, pattern: KeptKeys | None
+    q_TNH: Tensor, k_GSH: Tensor, v_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None
 ) -> None:
     if q_TNH.dim() != 3 or k_GSH.dim() != 3 or k_GSH.shape != v_GSH.shape:
         raise ShapeError(

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from longreach.config import TemperatureMode
 from longreach.errors import ShapeError
-from longreach.ops.dca import DualChunk, TemperatureMode, temperature
+from longreach.ops.dca import DualChunk, temperature
 from longreach.ops.rope import cos_sin
 
 Rotation = tuple[Tensor, Tensor]

@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from longreach.ops.dca import DualChunk, TemperatureMode, temperature
+from longreach.config import TemperatureMode
+from longreach.ops.dca import DualChunk, temperature
 
 
 def attention_reference(

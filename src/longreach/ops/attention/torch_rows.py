@@ -13,7 +13,7 @@ from torch import Tensor
 
 from longreach.ops.attention.blocks import spans_between
 from longreach.ops.attention.meta import SliceMeta
-from longreach.ops.attention.pattern import KeptKeys
+from longreach.ops.pattern import Pattern
 from longreach.ops.attention.scratch import AttentionScratch
 from longreach.ops.rope import rotate
 
@@ -23,7 +23,7 @@ MAX_PIECES = 64
 
 
 def supports(
-    q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: KeptKeys | None
+    q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None
 ) -> str | None:
     """None when this twin can run the arguments, otherwise why not."""
     if meta.length != 1:
@@ -44,7 +44,7 @@ def attend(
     k_GSH: Tensor,
     v_GSH: Tensor,
     meta: SliceMeta,
-    pattern: KeptKeys | None,
+    pattern: Pattern | None,
     scratch: AttentionScratch,
     out_TNH: Tensor,
     lse_TN: Tensor | None,
@@ -64,9 +64,9 @@ def attend(
             outs.append(out)
             lses.append(lse)
     out, lse = (outs[0], lses[0]) if len(outs) == 1 else _merge(outs, lses)
-    out_TNH.copy_(out.view(out_TNH.shape))
+    out_TNH.copy_(out.reshape(out_TNH.shape))
     if lse_TN is not None:
-        lse_TN.copy_(lse.view(lse_TN.shape))
+        lse_TN.copy_(lse.reshape(lse_TN.shape))
 
 
 def _merge(outs: list[Tensor], lses: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,6 @@ intra (g = 0), succ (g = 1), inter (g >= 2).
 """
 
 from longreach.ops.dca.geometry import DualChunk
-from longreach.ops.dca.temperature import TemperatureMode, temperature
+from longreach.ops.dca.temperature import temperature
 
-__all__ = ["DualChunk", "TemperatureMode", "temperature"]
+__all__ = ["DualChunk", "temperature"]

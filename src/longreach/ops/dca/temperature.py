@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-TemperatureMode = Literal["position", "length", "off"]
+from longreach.config import TemperatureMode
 
 
 def temperature(

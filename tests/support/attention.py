@@ -1,0 +1,130 @@
+"""Random attention problems, and the kernels' answers to them in any cut and any page order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from longreach.ops.attention import (
+    AttentionScratch,
+    KeyRuns,
+    attend_slice,
+    attention_reference,
+    prepare_slice,
+)
+from longreach.ops.dca import DualChunk
+from longreach.ops.rope import cos_sin, rotate
+
+THETA = 10000.0
+
+
+@dataclass
+class Problem:
+    """Un-rotated q [n, N, H], k and v [n, G, H] of one request, and how to attend."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    geometry: DualChunk
+    trained: int = 0
+    mode: str = "position"
+    attention_factor: float = 1.0
+    scratch: AttentionScratch = field(default_factory=AttentionScratch)
+
+    @property
+    def n(self) -> int:
+        return self.q.shape[0]
+
+    @property
+    def inv_freq(self) -> Tensor:
+        dim = self.q.shape[2]
+        return THETA ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+
+    def to(self, dtype: torch.dtype) -> Problem:
+        """The same numbers in another dtype."""
+        cast = (x.to(dtype) for x in (self.q, self.k, self.v))
+        return Problem(*cast, self.geometry, self.trained, self.mode, self.attention_factor)
+
+    def truth(self, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The reference in float64 on the very same numbers."""
+        return attention_reference(
+            self.q.double(), self.k.double(), self.v.double(), start=0, geometry=self.geometry,
+            inv_freq=self.inv_freq, attention_factor=self.attention_factor,
+            original_max_position=self.trained, temperature_mode=self.mode,
+            request_length=self.n, allowed_GTS=allowed,
+        )  # fmt: skip
+
+
+def random_problem(
+    n: int, heads: int, kv_heads: int, dim: int, geometry: DualChunk, *, seed: int = 0,
+    dtype: torch.dtype = torch.float32, q_scale: float = 1.0, **options: object,
+) -> Problem:  # fmt: skip
+    rng = torch.Generator().manual_seed(seed)
+    q = torch.randn(n, heads, dim, generator=rng) * q_scale
+    k = torch.randn(n, kv_heads, dim, generator=rng)
+    v = torch.randn(n, kv_heads, dim, generator=rng)
+    return Problem(q.to(dtype), k.to(dtype), v.to(dtype), geometry, **options)
+
+
+def page_runs(n: int, page: int, seed: int | None) -> tuple[KeyRuns, int]:
+    """Runs of n keys in pages of `page` slots, shuffled unless seed is None; and the pool's size."""
+    pages = -(-n // page)
+    order = torch.arange(pages)
+    if seed is not None:
+        order = torch.randperm(pages + 3, generator=torch.Generator().manual_seed(seed))[:pages]
+    runs = [(at * page, int(order[at]) * page, min(page, n - at * page)) for at in range(pages)]
+    return KeyRuns(runs), (pages + 3) * page
+
+
+def attend(
+    problem: Problem, cuts: Sequence[int] = (), *, page: int = 128, shuffle: int | None = None,
+    pattern: object = None, only_last: bool = False,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Attention of the whole request, slice by slice, over a pool whose other slots hold NaN."""
+    n, geometry = problem.n, problem.geometry
+    runs, slots = page_runs(n, page, shuffle)
+    dim, kv_heads = problem.k.shape[2], problem.k.shape[1]
+    k_GSH = torch.full((kv_heads, slots, dim), float("nan"), dtype=problem.q.dtype)
+    v_GSH = k_GSH.clone()
+    tables = cos_sin(geometry.key_position(torch.arange(n)), problem.inv_freq)
+    rotated = rotate(problem.k, *tables)
+    for logical, physical, length in runs:
+        k_GSH[:, physical : physical + length] = rotated[logical : logical + length].transpose(0, 1)
+        v_GSH[:, physical : physical + length] = problem.v[logical : logical + length].transpose(
+            0, 1
+        )
+    outs, lses = [], []
+    edges = [0, *sorted(cuts), n]
+    for start, end in zip(edges, edges[1:], strict=False):
+        if start == end or (only_last and end != n):
+            continue
+        meta = prepare_slice(
+            start, end - start, _first(runs, end), geometry=geometry, inv_freq=problem.inv_freq,
+            attention_factor=problem.attention_factor, head_dim=dim,
+            original_max_position=problem.trained, temperature_mode=problem.mode,
+            request_length=n,
+        )  # fmt: skip
+        out, lse = attend_slice(
+            problem.q[start:end], k_GSH, v_GSH, meta, pattern,
+            scratch=problem.scratch, return_lse=True,
+        )  # fmt: skip
+        outs.append(out)
+        lses.append(lse)
+    return torch.cat(outs), torch.cat(lses)
+
+
+def _first(runs: KeyRuns, n: int) -> KeyRuns:
+    return KeyRuns((a, p, min(size, n - a)) for a, p, size in runs if a < n)
+
+
+def worst(name: str, got: Tensor, want: Tensor) -> float:
+    """Largest absolute difference, printed with its place so that a failure can be found."""
+    assert got.shape == want.shape
+    difference = (got.double() - want.double()).abs()
+    difference = torch.where(got.double() == want.double(), 0.0, difference)
+    place = int(difference.nan_to_num(float("inf")).argmax())
+    print(f"{name}: {difference.flatten()[place]:.3e} at {place} of {list(got.shape)}")
+    return float(difference.flatten()[place])

@@ -38,7 +38,7 @@ class TokenMask(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SampledToken:
-    """One row's token; logprobs holds it first, then the best ones, None when none were asked for."""
+    """One row's token; logprobs holds it first, then the best ones, or is None if not asked for."""
 
     token_id: int
     logprobs: dict[int, Logprob] | None

@@ -18,9 +18,7 @@ BYTE_OF_CHAR = _alphabet()
 
 
 def token_to_bytes(token: str) -> bytes:
-    """The bytes a token stands for. One with a character outside the alphabet (an added token) is
-    its own UTF-8.
-    """
+    """The bytes a token stands for; an added token outside the alphabet is its own UTF-8."""
     try:
         return bytes([BYTE_OF_CHAR[char] for char in token])
     except KeyError:

@@ -1,5 +1,4 @@
-"""Chat messages to token ids, through the model's own template, with contents that cannot forge
-markup.
+"""Chat messages to token ids by the model's own template; contents cannot forge markup.
 
 A chat template writes special tokens ("<|im_start|>user ...") as text, and a user may write the
 same text. To keep the two apart, special tokens are marked at their origin: when the template is
@@ -34,8 +33,9 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedChat:
-    """A rendered conversation as (text, is_special) segments; a special one is one token written
-    by the template.
+    """A rendered conversation as (text, is_special) segments.
+
+    A special segment is one special token, written by the template.
     """
 
     segments: tuple[tuple[str, bool], ...]
@@ -50,8 +50,9 @@ class ChatTemplate:
     """The chat templates of one model.
 
     templates: name -> Jinja source; "default", and "tool_use" for conversations with tools where
-    there is one. trust_contents: special tokens in messages act as markup, as in transformers.
-    Only for templates that build special tokens out of parts, and for messages that are one's own.
+        there is one.
+    trust_contents: special tokens in messages act as markup, as in transformers. Only for templates
+        that build special tokens out of parts, and for messages that are one's own.
     """
 
     def __init__(
@@ -108,10 +109,12 @@ class ChatTemplate:
         """Render a conversation.
 
         messages: mappings with "role"; "content" is text, None, or a list of text parts (joined by
-        newlines). tools: JSON schemas of functions. continue_final_message: leave the last message
-        open, to be continued. variables: more variables of the template ("enable_thinking"); what
-        they hold is plain text. Raises InvalidRequestError for messages of another shape,
-        TemplateError when the template refuses or fails.
+            newlines).
+        tools: JSON schemas of functions.
+        continue_final_message: leave the last message open, to be continued.
+        variables: more variables of the template ("enable_thinking"); their text is plain.
+        Raises InvalidRequestError for messages of another shape, TemplateError when the template
+        refuses or fails.
         """
         if add_generation_prompt and continue_final_message:
             expected = "False together with continue_final_message"
@@ -175,22 +178,19 @@ class ChatTemplate:
     def _refuse_built_tokens(
         self, segments: Sequence[tuple[str, bool]], given: Mapping[str, Any]
     ) -> None:
-        """A special token that nobody wrote whole was built of parts: it would wrongly be plain
-        text.
-        """
+        """A special token that nobody wrote whole was built of parts and would be plain text."""
         for part, is_special in segments:
             for token in () if is_special else set(self._special.findall(part)):
                 if not _holds(given, token):
                     raise TemplateError(
-                        f"the chat template builds the special token {token!r} out of parts, so contents cannot be "
-                        "told from markup; load it with trust_contents=True if all messages are your own"
+                        f"the chat template builds the special token {token!r} out of parts, so "
+                        "contents cannot be told from markup; load it with trust_contents=True "
+                        "if all messages are your own"
                     )
 
 
 def _normalise(message: object, name: str) -> dict[str, Any]:
-    """A message as templates expect it: plain data, content as text, arguments of tool calls as
-    objects.
-    """
+    """A message as templates expect it: plain data, text content, tool arguments as objects."""
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         raise InvalidRequestError(name, message, 'a mapping with a "role" that is text')
     plain = _plain(message, name)
@@ -256,9 +256,7 @@ def _with_tag(messages: list[dict[str, Any]], tag: str) -> list[dict[str, Any]]:
 
 
 def _cut_at_tag(text: str, tag: str) -> str:
-    """The text up to the tag; where the template trimmed the tag's own space, it trims the message
-    too.
-    """
+    """The text up to the tag, trimmed where the template trimmed the tag's own space."""
     at = text.rfind(tag.strip())
     if at < 0:
         raise TemplateError("the chat template does not show the last message, so it cannot go on")

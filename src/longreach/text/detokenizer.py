@@ -17,8 +17,8 @@ class StopStrings:
     """Finds the first stop string in a stream of text and holds back what may become one.
 
     The match that *ends* first counts (of two that end together the longer), so it does not depend
-    on how the text comes in pieces. include: the stop string stays in the text, and nothing needs
-    to be held back.
+    on how the text comes in pieces.
+    include: the stop string stays in the text, and nothing needs to be held back.
     """
 
     def __init__(self, stops: Sequence[str], *, include: bool = False) -> None:
@@ -32,9 +32,7 @@ class StopStrings:
         self.found: str | None = None
 
     def add(self, text: str, *, may_stop: bool = True) -> str:
-        """The text that is safe to give out now. may_stop=False: no stop string may end within
-        `text`.
-        """
+        """The text that is safe to give out now; may_stop=False: no stop may end in `text`."""
         if self.found is not None or not text:
             return ""
         seen = self._tail + text
@@ -55,9 +53,7 @@ class StopStrings:
         return held
 
     def _first_match(self, seen: str, old: int) -> tuple[int, str | None]:
-        """End and text of the stop string that ends first, after the `old` characters searched
-        before.
-        """
+        """End and text of the stop string that ends first; `old` characters were searched."""
         best: tuple[int, int, str] | None = None
         for stop in self._stops:
             at = seen.find(stop, max(0, old - len(stop) + 1))
@@ -78,9 +74,8 @@ class StopStrings:
 class Detokenizer:
     """The text of one output, token by token.
 
-    text: everything given out so far. stop: the stop string that was met, None before. A token
-    that ends the output by its id is not fed, unless include_stop_str_in_output. Stop strings do
-    not count while they end within the first `min_tokens` tokens.
+    A token that ends the output by its id is not fed, unless include_stop_str_in_output. Stop
+    strings do not count while they end within the first `min_tokens` tokens.
     """
 
     def __init__(
@@ -113,9 +108,7 @@ class Detokenizer:
         return self._stops.found
 
     def feed(self, token_ids: Iterable[int]) -> str:
-        """Take tokens and return the text that is new and final. After a stop string nothing more
-        comes out.
-        """
+        """Take tokens, return the text that is new and final; nothing after a stop string."""
         return self._give([self._one(int(token_id)) for token_id in token_ids])
 
     def finish(self) -> str:

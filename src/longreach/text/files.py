@@ -50,8 +50,7 @@ def read_tokenizer_config(directory: Path) -> dict[str, Any]:
 
 
 def read_chat_templates(directory: Path) -> dict[str, str]:
-    """Name -> Jinja source of every chat template of a model directory; the usual one is named
-    "default".
+    """Name -> Jinja source of a model's chat templates; the usual one is named "default".
 
     chat_template.jinja (with additional_chat_templates/NAME.jinja) comes before
     chat_template.json, and that before the key `chat_template` of tokenizer_config.json, as in
@@ -68,7 +67,7 @@ def read_chat_templates(directory: Path) -> dict[str, str]:
     return {}
 
 
-def _named_templates(value: object, path: Path) -> dict[str, str]:
+def _named_templates(value: Any, path: Path) -> dict[str, str]:
     match value:
         case str():
             return {"default": value}
@@ -94,7 +93,8 @@ def _from_vocab_and_merges(directory: Path, config: Mapping[str, Any]) -> CoreTo
     kind = config.get("tokenizer_class")
     if kind not in _QWEN2_CLASSES:
         raise UnsupportedModelError(
-            f"{directory}: tokenizer_class {kind!r} without tokenizer.json; only Qwen2Tokenizer is built from vocab.json"
+            f"{directory}: tokenizer_class {kind!r} without tokenizer.json; "
+            "only Qwen2Tokenizer is built from vocab.json"
         )
     if config.get("add_prefix_space"):
         raise UnsupportedModelError(f"{directory}/tokenizer_config.json: add_prefix_space is true")
@@ -115,9 +115,7 @@ def _from_vocab_and_merges(directory: Path, config: Mapping[str, Any]) -> CoreTo
 
 
 def _add_tokens(core: CoreTokenizer, config: Mapping[str, Any], directory: Path) -> None:
-    """Add the tokens that only tokenizer_config.json (or added_tokens.json) lists, and check the
-    ids of all.
-    """
+    """Add the tokens that only the configuration lists, and check the ids of all."""
     for token_id, token in sorted(_listed_tokens(config, directory).items()):
         if core.token_to_id(token.content) is None or not _is_added(core, token_id):
             core.add_tokens([token])

@@ -21,17 +21,18 @@ from collections.abc import Iterator
 
 PIECE_CHARS = 32768  # a piece has at least so many characters, the last one excepted
 
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
-# Qwen2, 2.5, 3 take digits one by one; cl100k and its kin up to three; Qwen3.5 counts marks as letters.
+# Qwen2, 2.5 and 3 take digits one by one; cl100k and its kin up to three; Qwen3.5 adds marks.
 SAFE_PATTERNS = frozenset(
-    f"{_CONTRACTIONS}|[^\\r\\n\\p{{L}}\\p{{N}}]?{letters}+|{digits}| ?[^\\s{marks}\\p{{N}}]+[\\r\\n]*|{_SPACES}"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?{letters}+|{digits}| ?[^\s{marks}\p{{N}}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
     for digits in (r"\p{N}", r"\p{N}{1,3}")
     for letters, marks in ((r"\p{L}", r"\p{L}"), (r"[\p{L}\p{M}]", r"\p{L}\p{M}"))
 )
 
 _LINE_CUT = re.compile(r"(?<=\n)(?=[A-Za-z0-9])")
 _WORD_CUT = re.compile(r"(?<=[A-Za-z])(?= [A-Za-z])")
+_ANY_CUT = re.compile(f"{_LINE_CUT.pattern}|{_WORD_CUT.pattern}")
 
 
 def cut(text: str, piece_chars: int = PIECE_CHARS) -> Iterator[str]:
@@ -46,7 +47,7 @@ def cut(text: str, piece_chars: int = PIECE_CHARS) -> Iterator[str]:
         found = (
             _LINE_CUT.search(text, low, high)
             or _WORD_CUT.search(text, low, high)
-            or _first(_LINE_CUT.search(text, high), _WORD_CUT.search(text, high))
+            or _ANY_CUT.search(text, high)
         )
         if found is None:
             break
@@ -54,7 +55,3 @@ def cut(text: str, piece_chars: int = PIECE_CHARS) -> Iterator[str]:
         start = found.start()
     if start < len(text):
         yield text[start:]
-
-
-def _first(a: re.Match[str] | None, b: re.Match[str] | None) -> re.Match[str] | None:
-    return min((m for m in (a, b) if m), key=lambda match: match.start(), default=None)

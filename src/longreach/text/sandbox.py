@@ -1,5 +1,4 @@
-"""A Jinja environment for chat templates: what transformers' templates use, in a sandbox with
-limits.
+"""A Jinja sandbox with limits for chat templates, with what transformers' templates use.
 
 Templates come with checkpoints, so they are code of strangers. Jinja's immutable sandbox keeps
 them from Python's internals; a `Budget` keeps them from burning time and memory: every loop turn
@@ -36,7 +35,8 @@ class Budget:
     """What one rendering may use.
 
     chars: the longest single text; all texts made by growing operations together may have 32 times
-    as many. steps: loop turns and macro calls. seconds: wall time.
+    as many.
+    steps: loop turns and macro calls. seconds: wall time.
     """
 
     chars: int
@@ -46,7 +46,7 @@ class Budget:
     _started: float = field(default_factory=time.monotonic, init=False)
 
     def step(self) -> None:
-        """Count one loop turn or macro call. Raises SecurityError when steps or time are used up."""
+        """Count one loop turn or macro call. Raises SecurityError when none or no time is left."""
         self.steps -= 1
         if self.steps < 0:
             raise SecurityError("too many loop turns")
@@ -94,9 +94,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         return self.template_class.from_code(self, code, self.make_globals(None), None)
 
     def run(self, template: jinja2.Template, budget: Budget, variables: Mapping[str, Any]) -> str:
-        """The rendered text. Raises jinja2.TemplateError and whatever Python error the template
-        provokes.
-        """
+        """The rendered text; raises jinja2.TemplateError and whatever the template provokes."""
         token = _budget.set(budget)
         try:
             return "".join(_measured(template.generate(dict(variables)), budget))
@@ -134,9 +132,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
 
 
 class _Instrument(NodeTransformer):
-    """Counters at the head of loops and macros, `~` through a checked method, literals through
-    `change`.
-    """
+    """Puts counters into loops and macros, checks `~`, passes literals through `change`."""
 
     def __init__(self, change: Callable[[str], str]) -> None:
         self._change = change
@@ -168,9 +164,7 @@ class _Instrument(NodeTransformer):
 
 
 class _GenerationTag(Extension):
-    """`{% generation %}` marks the assistant's tokens for training; here its body is rendered as
-    it is.
-    """
+    """`{% generation %}` marks what to train on; here its body is rendered as it is."""
 
     tags = {"generation"}  # noqa: RUF012  # Jinja's own declaration is a plain set
 
@@ -249,9 +243,7 @@ def _size_of_binop(operator: str, left: Any, right: Any) -> int:
 
 
 def _size_of_method(name: str, owner: str, args: Sequence[Any]) -> int:
-    """An upper bound of the characters that a growing text method or filter makes; 0 for the
-    others.
-    """
+    """An upper bound of the characters a growing text method makes; 0 for other methods."""
     match name:
         case "replace" if len(args) >= 2:
             old, new = str(args[0]), str(args[1])

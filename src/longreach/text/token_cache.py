@@ -1,6 +1,4 @@
-"""Token ids of text pieces seen before, so that a second question does not tokenise its document
-again.
-"""
+"""Token ids of text pieces seen before: a second question need not tokenise its document again."""
 
 from __future__ import annotations
 
@@ -16,8 +14,7 @@ TokenIds = NDArray[np.int32]
 
 
 class PrefixTokenCache:
-    """Least-recently-used map from the digest of a text piece to its token ids (int32), bounded in
-    bytes.
+    """Map from the digest of a text piece to its int32 token ids, bounded, least recent out first.
 
     Pieces come from `pieces.cut`, whose cuts do not depend on what follows: texts that share a
     prefix share its pieces, and the ids of a piece do not depend on its neighbours, so each piece

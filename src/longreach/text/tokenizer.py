@@ -33,9 +33,8 @@ _BATCH = (
 class Tokenizer:
     """Token ids of a text, and the text of token ids.
 
-    bos_token_id, eos_token_id, pad_token_id: None where the files name none. special_ids: ids that
-    `decode` skips and that user text cannot produce with `allow_special=False`. cache: ids of long
-    pieces seen before.
+    special_ids: what `decode` skips and `encode` with `allow_special=False` cannot produce.
+    cache: ids of long pieces seen before.
     """
 
     def __init__(
@@ -45,9 +44,7 @@ class Tokenizer:
         special_names: Mapping[str, str] | None = None,
         cache: PrefixTokenCache | None = None,
     ) -> None:
-        """core: taken over and changed. special_names: "bos_token", "eos_token", "pad_token" ->
-        the token.
-        """
+        """Takes `core` over and changes it. special_names: "eos_token" and so on -> the token."""
         _require_byte_level(core)
         core.no_truncation()
         core.no_padding()
@@ -68,9 +65,7 @@ class Tokenizer:
 
     @classmethod
     def from_directory(cls, directory: str | Path) -> Tokenizer:
-        """The tokenizer of a Hugging Face model directory. Raises CheckpointError,
-        UnsupportedModelError.
-        """
+        """The tokenizer of a model directory. Raises CheckpointError, UnsupportedModelError."""
         from longreach.text.files import load_tokenizer
 
         return load_tokenizer(Path(directory))
@@ -96,15 +91,11 @@ class Tokenizer:
         return self._special_of_text
 
     def token_to_id(self, token: str) -> int | None:
-        """The id of a token as it is written in the vocabulary (byte alphabet), None if there is
-        none.
-        """
+        """The id of a token as the vocabulary writes it (byte alphabet), None if unknown."""
         return self._core.token_to_id(token)
 
     def id_to_token(self, token_id: int) -> str | None:
-        """The token as it is written in the vocabulary, None for an id without one (padding of the
-        embedding).
-        """
+        """The token as the vocabulary writes it, None for an id that only pads the embedding."""
         return self._core.id_to_token(token_id) if token_id >= 0 else None
 
     def encode(
@@ -119,8 +110,7 @@ class Tokenizer:
     def encode_array(
         self, text: str, *, allow_special: bool = True, add_special_tokens: bool = True
     ) -> TokenIds:
-        """Token ids of `text`, int32 [tokens]; equal to encoding it whole, but in pieces and
-        cached.
+        """Token ids of `text`, int32 [tokens], as of the whole text, but in cached pieces.
 
         allow_special=False: no special id comes out, whatever the text says.
         add_special_tokens: what the tokenizer file adds around a text (nothing, for Qwen).
@@ -131,11 +121,9 @@ class Tokenizer:
         return np.concatenate([*parts, np.asarray(after, np.int32)])
 
     def encode_segments(self, segments: Iterable[tuple[str, bool]]) -> list[int]:
-        """Ids of (text, is_special) segments: a special one is the text of one special token,
-        others are plain.
+        """Ids of (text, is_special) segments, as a rendered chat has them.
 
-        This is how a rendered chat is encoded: markup is marked as such, and the rest cannot
-        produce special ids.
+        A special segment is the text of one special token; no other can produce a special id.
         """
         parts: list[TokenIds] = []
         for text, is_special in segments:
@@ -146,9 +134,7 @@ class Tokenizer:
         return np.concatenate(parts).tolist() if parts else []
 
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
-        """The text of token ids; bytes that are no UTF-8 become U+FFFD, ids without a token
-        nothing.
-        """
+        """The text of token ids; bytes that are no UTF-8 read U+FFFD, unknown ids nothing."""
         skipped = self.special_ids if skip_special_tokens else frozenset()
         data = b"".join(self.token_bytes(int(i)) for i in token_ids if int(i) not in skipped)
         return data.decode("utf-8", "replace")
@@ -182,9 +168,7 @@ class Tokenizer:
                 yield np.array([token_id], np.int32)
 
     def _split(self, text: str, allow_special: bool) -> Iterator[tuple[str, int | None]]:
-        """Plain text and the special token after it, leftmost first, the longest where two begin
-        together.
-        """
+        """Plain text and the special token after it: leftmost first, then the longest."""
         start = 0
         if allow_special and self._special_pattern is not None:
             for match in self._special_pattern.finditer(text):

@@ -1,0 +1,1 @@
+"""The decoder of the Qwen family: names, loading, and one forward step."""

@@ -1,0 +1,66 @@
+"""From the name of a model to the directory of its files. Nothing is downloaded here."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from longreach.errors import ModelNotFoundError
+from longreach.models.hf import CONFIG_FILE
+
+NEEDLE = "needle"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def resolve_model(model: str | Path) -> Path:
+    """The directory of "needle" (shipped), of a path, or of a hub id that was pulled before.
+
+    Raises ModelNotFoundError; for a hub id it names the command that downloads it.
+    """
+    if str(model) == NEEDLE and not (Path(NEEDLE) / CONFIG_FILE).is_file():
+        return needle_directory()
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    if isinstance(model, str) and HUB_ID.fullmatch(model):
+        cached = cached_snapshot(model)
+        if cached is not None:
+            return cached
+        raise ModelNotFoundError(
+            f"{model}: neither a directory nor in the model caches; "
+            f"download it with `longreach pull {model}`"
+        )
+    raise ModelNotFoundError(f"{model}: no such directory, and not the id of a hub (owner/name)")
+
+
+def needle_directory() -> Path:
+    """Where the small model lies inside the package."""
+    directory = Path(__file__).parents[1] / "assets" / NEEDLE
+    if not (directory / CONFIG_FILE).is_file():
+        raise ModelNotFoundError(
+            f"{directory / CONFIG_FILE}: this installation lacks the small model; "
+            f"recipes/needle.py makes it"
+        )
+    return directory
+
+
+def cached_snapshot(model: str) -> Path | None:
+    """The newest snapshot of a hub id that is whole on this disk, from either hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, CONFIG_FILE)
+    if isinstance(found, str):
+        return Path(found).parent
+    for directory in modelscope_directories(model):
+        if (directory / CONFIG_FILE).is_file():
+            return directory
+    return None
+
+
+def modelscope_directories(model: str) -> list[Path]:
+    """Where ModelScope's client keeps a model, by version of the client."""
+    cache = os.environ.get("MODELSCOPE_CACHE") or Path.home() / ".cache" / "modelscope" / "hub"
+    owner, name = model.split("/")
+    folders = [Path(cache) / "models", Path(cache) / "hub" / "models", Path(cache)]
+    return [folder / owner / name.replace(".", "___") for folder in folders]

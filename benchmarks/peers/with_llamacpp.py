@@ -9,6 +9,16 @@ from gguf_file import write_gguf
 from protocol import serve, timed
 
 
+default_parameters = llama_cpp.llama_model_default_params
+
+
+def without_repacking():
+    """Model parameters that keep weights as they are on disk."""
+    parameters = default_parameters()
+    parameters.use_extra_bufts = False
+    return parameters
+
+
 class LlamaCpp:
     version = llama_cpp.__version__
 
@@ -16,6 +26,8 @@ class LlamaCpp:
         path = Path(f"{model}-{kind}.gguf")
         if not path.exists():
             write_gguf(Path(model), path, kind)
+        if kind == "q8_0":  # version 0.3.36 crashes when it repacks q8_0 for AMX
+            llama_cpp.llama_cpp.llama_model_default_params = without_repacking
         self.llm = llama_cpp.Llama(
             str(path),
             n_ctx=40_960,

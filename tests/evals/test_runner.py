@@ -106,6 +106,14 @@ def test_a_document_is_a_function_of_the_plan():
     assert first[0].text != first[1].text
 
 
+def test_depths_are_even_over_a_length():
+    """The documents of a length together ask at evenly spaced depths, each once."""
+    depths = [d for document in plan_of(1024, documents=4).documents() for d in document.depths]
+    assert sorted(depths) == pytest.approx([(i + 0.5) / 6 for i in range(6)])
+    built = next(plan_of(1024, documents=4).documents())
+    assert [q.depth for q in built.build(encode).questions] == list(built.depths)
+
+
 def test_an_unknown_task_is_named():
     """Task names are checked before anything is built."""
     with pytest.raises(InvalidRequestError, match="kinds is"):

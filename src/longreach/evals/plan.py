@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -91,12 +92,24 @@ class DocumentPlan:
         """Questions this document is asked."""
         return self.length.questions_of(self.index)
 
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """Of each question, 0 to 1: the documents of a length share even depths out among them.
+
+        In an order of their own, so that tasks, which come in turn, meet every depth.
+        """
+        total, step = self.length.questions, self.length.documents
+        even = [(place + 0.5) / total for place in range(self.index, total, step)]
+        random.Random(f"depths {self.plan.seed} {self.key}").shuffle(even)
+        return tuple(even)
+
     def build(self, encode: Encode) -> Document:
         """The document: with chat turns and a question at most `length.tokens` tokens."""
         room = self.length.tokens - ASSISTANT_ROOM
         return build_document(
             encode,
             max(room, ASSISTANT_ROOM),
+            depths=self.depths,
             seed=self.plan.seed * 1_000_003 + self.length.tokens * 101 + self.index,
             num_questions=self.num_questions,
             kinds=rotated(self.plan.kinds, self.index * self.num_questions),

@@ -1,0 +1,36 @@
+"""The command line: `longreach COMMAND`."""
+
+from __future__ import annotations
+
+import typer
+
+from longreach.cli import bench, demo, estimate, evaluate, generate, pull, show, version
+from longreach.cli.errors import Commands
+
+app = typer.Typer(
+    cls=Commands,
+    name="longreach",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Read a million tokens with the models of the Qwen family on the hardware at hand.\n\n"
+        "Start with [bold]longreach demo[/bold]: it needs no download. Every command explains "
+        "itself with --help."
+    ),
+)
+app.command("demo")(demo.demo)
+app.command("generate")(generate.generate)
+app.add_typer(evaluate.app, name="eval")
+app.command("estimate")(estimate.estimate)
+app.command("show")(show.show)
+app.command("pull")(pull.pull)
+app.command("bench")(bench.bench)
+app.command("version")(version.version)
+
+
+def main() -> None:
+    """Entry point of the `longreach` script."""
+    app()

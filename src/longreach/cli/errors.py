@@ -1,0 +1,53 @@
+"""What a user sees when a command cannot do what was asked: one line, and an exit code.
+
+0 done, 2 something asked for cannot be done, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from longreach.cli.terminal import stderr_console
+from longreach.errors import LongreachError
+
+EXIT_CANNOT = 2
+EXIT_STOPPED = 130
+
+
+class Commands(TyperGroup):
+    """A command group that turns errors and Ctrl-C into a line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            stderr_console().print("\nstopped")
+            raise typer.Exit(EXIT_STOPPED) from None
+        except (LongreachError, OSError) as error:
+            if wants_traceback(ctx):
+                raise
+            say_error(error)
+            raise typer.Exit(EXIT_CANNOT) from error
+
+
+def wants_traceback(ctx: click.Context) -> bool:
+    """Whether --debug was given to any command of this call."""
+    return bool(ctx.find_root().meta.get("longreach.debug"))
+
+
+def remember_debug(ctx: typer.Context, value: bool) -> bool:
+    """Callback of --debug: noted where `Commands.invoke` finds it."""
+    if value:
+        ctx.find_root().meta["longreach.debug"] = True
+    return value
+
+
+def say_error(error: BaseException) -> None:
+    """One line on stderr, without markup or wrapping surprises."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    stderr_console().print(f"error: {text}", markup=False, soft_wrap=True, style="red")

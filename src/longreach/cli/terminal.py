@@ -1,0 +1,58 @@
+"""Where text goes and how numbers are written. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+MAX_WIDTH = 110
+
+
+def stdout_console() -> Console:
+    """For results. At most MAX_WIDTH wide on a terminal; colour only where the stream has it."""
+    return _console(stderr=False)
+
+
+def stderr_console() -> Console:
+    """For progress and errors, so that a pipe holds results alone."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    console.width = min(console.width, MAX_WIDTH)
+    return console
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout and nothing else."""
+    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def show_bytes(size: float) -> str:
+    """3221225472 -> "3.00 GiB"."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= scale:
+            return f"{size / scale:.2f} {unit}" if unit == "GiB" else f"{size / scale:.0f} {unit}"
+    return f"{size:.0f} B"
+
+
+def show_seconds(seconds: float | None) -> str:
+    """0.042 -> "42 ms", 7.31 -> "7.3 s", 292 -> "4 min 52 s"."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def show_rate(rate: float | None) -> str:
+    """Tokens per second."""
+    return "-" if rate is None else f"{rate:,.0f} tokens/s"

@@ -188,6 +188,7 @@ class Scheduler:
             request = piece.request
             if request.is_finished:
                 continue
+            assert piece.start == request.num_computed_tokens, "a plan that schedule() replaced"
             request.num_computed_tokens = piece.end
             made = provenances.get(request.request_id, DENSE)
             self.cache.commit(request.table, piece.end, made)

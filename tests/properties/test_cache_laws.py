@@ -1,0 +1,120 @@
+"""Laws of the cache: any requests, in any order, in a pool that is too small."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from longreach.cache import DENSE, KVCache, Provenance
+from support.fake_runner import keys_of
+
+PAGE, NUM_PAGES = 2, 9
+MADE = [DENSE] + [
+    Provenance(mode=mode, target=target)
+    for mode, target in (("adaptive", 0.9), ("adaptive", 0.95), ("fixed", 0.0))
+]
+tokens = st.lists(st.integers(0, 1), min_size=1, max_size=10)
+
+
+class Cache(RuleBasedStateMachine):
+    """Requests that start, compute, grow and end; every slot's content is known."""
+
+    def __init__(self):
+        super().__init__()
+        self.cache = KVCache(NUM_PAGES, PAGE, fingerprint=b"model")
+        self.live = []
+        self.slots = {}
+
+    @rule(tokens=tokens, salt=st.sampled_from(["", "b"]), wanted=st.sampled_from(MADE))
+    def start(self, tokens, salt, wanted):
+        """A request reuses what serves it: exactly its own tokens, made well enough."""
+        table = self.cache.open_table(tokens, cache_salt=salt)
+        prefix = self.cache.match_table(table, wanted)
+        assert prefix == self.cache.match_prefix(tokens, salt, wanted)
+        assert prefix.num_tokens == len(prefix.pages) * PAGE < len(tokens)
+        if not self.cache.fits(prefix, len(tokens)):
+            return
+        self.cache.attach_prefix(table, prefix)
+        self.cache.extend(table, len(tokens))
+        for key, slot in zip(keys_of(tokens, salt), table.slots(0, len(tokens)), strict=True):
+            if prefix.num_tokens == 0:
+                break
+            written, made = self.slots[int(slot)]
+            assert written == key
+            assert made.serves(wanted)
+            prefix = self._rest(prefix)
+        self.live.append([table, list(tokens), salt, wanted, table.num_committed * PAGE])
+
+    @staticmethod
+    def _rest(prefix):
+        return type(prefix)(num_tokens=prefix.num_tokens - 1)
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), count=st.integers(1, 6))
+    def compute(self, data, count):
+        """Some more rows; dense ones count as what they read."""
+        at = data.draw(st.integers(0, len(self.live) - 1))
+        table, tokens, salt, wanted, done = self.live[at]
+        own = data.draw(st.sampled_from([wanted, DENSE]))
+        end = min(done + count, len(tokens))
+        slots = table.slots(0, end).tolist()
+        made = own.after(self.slots[slots[done - 1]][1]) if done else own
+        for slot, key in zip(slots[done:], keys_of(tokens, salt)[done:end], strict=True):
+            self.slots[slot] = (key, made)
+        self.cache.commit(table, end, own)
+        self.live[at][4] = end
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), token=st.integers(0, 1))
+    def grow(self, data, token):
+        """A sampled token joins a request, if there is a page for it."""
+        at = data.draw(st.integers(0, len(self.live) - 1))
+        table, tokens = self.live[at][:2]
+        if self.cache.num_missing(table, len(tokens) + 1) <= self.cache.num_available:
+            self.cache.extend(table, len(tokens) + 1)
+            table.chain.append((token,))
+            tokens.append(token)
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def end(self, data):
+        """A request ends, whatever it has computed."""
+        self.cache.release(self.live.pop(data.draw(st.integers(0, len(self.live) - 1)))[0])
+
+    @rule()
+    def reset(self):
+        """Everything is forgotten; owners keep their pages."""
+        self.cache.reset_prefix_cache()
+        assert self.cache.stats().num_cached == 0
+
+    @invariant()
+    def laws(self):
+        """Free + cached + owned == all, none twice; heads outlive tails; owners are right."""
+        self.cache.check([table for table, *_ in self.live])
+        stats = self.cache.stats()
+        assert stats.num_free + stats.num_cached + stats.num_owned == NUM_PAGES
+        if not self.live:
+            assert stats.num_owned == 0
+
+    @invariant()
+    def owners_read_what_they_wrote(self):
+        """No page of a live request was given to anybody else."""
+        for table, tokens, salt, _, done in self.live:
+            keys = keys_of(tokens, salt)
+            for slot, key in zip(table.slots(0, done).tolist(), keys, strict=False):
+                assert self.slots[slot][0] == key
+
+
+TestCache = Cache.TestCase
+TestCache.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("wanted", MADE)
+def test_every_provenance_finds_its_own(wanted):
+    """What a request computed always serves the same request again."""
+    cache = KVCache(NUM_PAGES, PAGE)
+    table = cache.open_table(range(9))
+    cache.extend(table, 9)
+    cache.commit(table, 9, wanted)
+    cache.release(table)
+    assert cache.match_prefix(range(9), wanted=wanted).num_tokens == 8

@@ -32,19 +32,19 @@ def draw_key(seed: int, sample_index: int, token_index: int) -> int:
 
 
 def gumbel(key: int, ids_K: Tensor) -> Tensor:
-    """Standard Gumbel noise per token id, float64 [K]: -log(-log(u)), u from 52 bits in (0, 1).
+    """Standard Gumbel noise per token id, float64 [K]: -log(-log(u)), u of 52 bits in (0, 1).
 
-    u is SplitMix64 (Steele, Lea, Flood 2014) at counter `id`, so a token's noise does not depend on
-    which other tokens are candidates.
+    The bits are SplitMix64 (Steele, Lea, Flood 2014) at counter `id`, so a token's noise does not
+    depend on which other tokens are candidates.
     """
-    bits_K = key + (ids_K + 1) * _GOLDEN
-    bits_K = (bits_K ^ _shift(bits_K, 30)) * _MIX_1
-    bits_K = (bits_K ^ _shift(bits_K, 27)) * _MIX_2
-    bits_K = bits_K ^ _shift(bits_K, 31)
+    bits_K = (ids_K + 1).mul_(_GOLDEN).add_(key)
+    bits_K.bitwise_xor_(_shift(bits_K, 30)).mul_(_MIX_1)
+    bits_K.bitwise_xor_(_shift(bits_K, 27)).mul_(_MIX_2)
+    bits_K.bitwise_xor_(_shift(bits_K, 31))
     u_K = (_shift(bits_K, 12).to(torch.float64) + 0.5) * 2.0**-52
     return -torch.log(-torch.log(u_K))
 
 
 def _shift(bits: Tensor, count: int) -> Tensor:
     """A logical shift to the right of int64 (torch's own keeps the sign)."""
-    return (bits >> count) & (2 ** (64 - count) - 1)
+    return (bits >> count).bitwise_and_(2 ** (64 - count) - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def tokenizer_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_checkpoint(
     tmp_path_factory: pytest.TempPathFactory, tokenizer_files: Path
 ) -> Callable[..., Path]:
-    """make_checkpoint(family="qwen2", seed=0, **config overrides) -> a Hugging Face folder.
+    """A maker of Hugging Face folders, called with a family, a seed and overrides of the config.
 
     A random model whose weights are large enough that its choices are clear, written by
     transformers in float32. Keys that transformers does not know go into config.json as they are.
@@ -164,8 +164,8 @@ def tiny_dca(make_checkpoint: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def reference_model() -> Iterator[Callable[[Path], Any]]:
-    """reference_model(folder) -> transformers' own model in float32, eager attention."""
+def reference_model() -> Callable[[Path], Any]:
+    """A loader of transformers' own model in float32 with eager attention."""
     import transformers
 
     def load(folder: Path) -> Any:
@@ -173,4 +173,4 @@ def reference_model() -> Iterator[Callable[[Path], Any]]:
             folder, dtype=torch.float32, attn_implementation="eager"
         ).eval()
 
-    yield load
+    return load

@@ -7,29 +7,27 @@ not in the plan must not be allocated. `fit_context` inverts it for max_model_le
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import torch
 
 from longreach.config import EngineConfig, ModelConfig
 from longreach.errors import MemoryPlanError
+from longreach.models.sizes import activation_bytes
+from longreach.platform import available_bytes, resident_bytes
 
-LINEAR_PIECE_ROWS = 1024
-"""Rows that the layers' linear work is cut into (models/)."""
 USABLE_SHARE = 0.9
 """Of the memory that is free, what we plan with: the rest is left to the system."""
 BYTES_PER_PROMPT_TOKEN = 88
 """Text (4), ids as Python integers in two lists (16 + 32) and int64 tensors (16), hashes (20)."""
 LOGIT_COPIES = 4
 """Logits, their sorted copy, the sort's indices and the probabilities."""
+ROTATION_TABLES = 10
+"""Cosines and sines of keys and of three query positions, and the float64 angles they come from."""
+ATTENTION_SCORES = 4 * 2**20
+"""Scores of one tile of attention (ops/attention)."""
 SAMPLED_ROWS = 128
 """Most rows that choose and check one sparse pattern (DESIGN: at most 128)."""
 _FLOAT32 = 4
-_CGROUP_FILES = (
-    ("/sys/fs/cgroup", "memory.max", "memory.current"),
-    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +73,14 @@ class MemoryPlan:
 class Footprint:
     """What the plan needs to know of a model and the process that runs it.
 
-    weight_bytes: parameters as held in memory; value_bytes: size of one number of the cache and of
-    the activations; scratch_bytes: the attention scratch; runtime_bytes: the process without the
-    model (Python, torch).
+    weight_bytes: parameters as held in memory. dtype: of the cache and of the activations.
+    runtime_bytes: the process without the model (Python, torch).
     """
 
     model: ModelConfig
     engine: EngineConfig
+    dtype: torch.dtype
     weight_bytes: int
-    value_bytes: int
-    scratch_bytes: int
     runtime_bytes: int
 
     @property
@@ -92,15 +88,20 @@ class Footprint:
         """All layers, keys and values."""
         return self.model.kv_values_per_token * self.value_bytes
 
+    @property
+    def value_bytes(self) -> int:
+        """Size of one number of the cache and of the activations."""
+        return self.dtype.itemsize
+
     def activation_bytes(self, rows: int) -> int:
-        """Of one step of `rows` rows: whole-slice buffers, pieces of the linear work, rotations."""
-        model = self.model
-        queries, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
-        whole = 2 * model.hidden_size + 2 * queries + 2 * keys
-        piece_rows = min(rows, LINEAR_PIECE_ROWS)
-        piece = 3 * model.intermediate_size + 3 * model.hidden_size + 2 * (queries + 2 * keys)
-        rotations = 6 * (model.head_dim // 2) * _FLOAT32
-        return (rows * whole + piece_rows * piece) * self.value_bytes + rows * rotations
+        """Of one step of `rows` rows: the decoder's buffers, and cosines and sines."""
+        layers = activation_bytes(self.model, self.dtype, rows, self.engine.quantization)
+        return layers + rows * ROTATION_TABLES * (self.model.head_dim // 2) * _FLOAT32
+
+    def attention_bytes(self) -> int:
+        """Of the attention scratch: one tile of scores, its weights' sums, gathered keys."""
+        tile = ATTENTION_SCORES * (self.value_bytes + _FLOAT32)
+        return tile + 8 * 4096 * self.model.head_dim * self.value_bytes
 
     def selection_bytes(self, num_tokens: int) -> int:
         """Of choosing one pattern: mass of each column and tile diagonal, in O(keys)."""
@@ -123,7 +124,7 @@ class Footprint:
             weights=self.weight_bytes,
             kv_cache=-(-kv_tokens // page) * page * self.kv_bytes_per_token,
             activations=self.activation_bytes(rows),
-            attention=self.scratch_bytes,
+            attention=self.attention_bytes(),
             selection=self.selection_bytes(num_tokens),
             logits=logit_rows * self.model.vocab_size * _FLOAT32 * LOGIT_COPIES,
             text=num_tokens * BYTES_PER_PROMPT_TOKEN,
@@ -144,42 +145,7 @@ def fit_context(footprint: Footprint, available: int, longest: int) -> int:
     return low
 
 
-def available_bytes(device: torch.device) -> int:
-    """Memory that this process may use in all: what is free, and what it holds already."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free * USABLE_SHARE) + int(torch.cuda.memory_reserved(device))
-    return int(_free_host_bytes() * USABLE_SHARE) + resident_bytes()
-
-
-def resident_bytes() -> int:
-    """What this process holds in memory now."""
-    return int(psutil.Process().memory_info().rss)
-
-
-def _free_host_bytes() -> int:
-    free = int(psutil.virtual_memory().available)
-    for folder, limit_name, usage_name in _CGROUP_FILES:
-        limit = _read_number(Path(folder, limit_name))
-        usage = _read_number(Path(folder, usage_name))
-        if limit is not None and usage is not None:
-            free = min(free, max(0, limit - usage + _reclaimable(Path(folder, "memory.stat"))))
-    return free
-
-
-def _read_number(path: Path) -> int | None:
-    """The file's one number; None for "max" or where there is no such file."""
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
-
-
-def _reclaimable(stat_file: Path) -> int:
-    """File pages that the kernel gives up when memory is short (they count as used in a cgroup)."""
-    try:
-        rows = dict(line.split(maxsplit=1) for line in stat_file.read_text().splitlines())
-    except (OSError, ValueError):
-        return 0
-    return int(rows.get("inactive_file", 0)) + int(rows.get("active_file", 0))
+def plannable_bytes(device: torch.device) -> int:
+    """Memory that this process may use in all: most of what is free, and what it holds already."""
+    held = resident_bytes() if device.type == "cpu" else torch.cuda.memory_reserved(device)
+    return int(available_bytes(device) * USABLE_SHARE) + held

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-import psutil
 import torch
 
 from longreach.engine.outputs import RequestMetrics
+from longreach.platform import peak_resident_bytes
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -38,6 +37,12 @@ class AttentionStats:
         self.recall_sum += mean * rows
         self.recall_weight += rows
 
+    def add_prefix(self, recall_min: float, recall_mean: float, rows: float) -> None:
+        """Count reused rows with the recall stored with their pages."""
+        self.recall_min = min(self.recall_min, recall_min)
+        self.recall_sum += recall_mean * rows
+        self.recall_weight += rows
+
     def add_dense(self, rows: int) -> None:
         """Count rows of one layer that attended to everything."""
         self.recall_sum += rows
@@ -47,6 +52,13 @@ class AttentionStats:
         """Count pairs of one layer and slice."""
         self.computed_pairs += computed
         self.causal_pairs += causal
+
+    def merge(self, other: AttentionStats) -> None:
+        """Count what another one has counted."""
+        self.recall_min = min(self.recall_min, other.recall_min)
+        self.recall_sum += other.recall_sum
+        self.recall_weight += other.recall_weight
+        self.add_pairs(other.computed_pairs, other.causal_pairs)
 
     @property
     def recall_mean(self) -> float:
@@ -126,27 +138,13 @@ class PeakMemory:
         """Bytes."""
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
+        try:
+            for line in _STATUS.read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        except OSError:
+            pass
         return peak_resident_bytes()
-
-
-def peak_resident_bytes() -> int:
-    """High-water mark of this process's resident set."""
-    try:
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return _peak_by_getrusage()
-
-
-def _peak_by_getrusage() -> int:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def make_metrics(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from longreach.errors import InvalidRequestError
 
@@ -16,20 +16,9 @@ if TYPE_CHECKING:
     from longreach.engine.sampling_params import SamplingParams
 
 
-class Progress(NamedTuple):
-    """How far the prompts of a call have been read.
-
-    processed: tokens read, cached ones included; total: tokens to read; cached: found in the cache;
-    eta_s: seconds until the last prompt is read at the present speed, None until it is known.
-    """
-
-    processed: int
-    total: int
-    cached: int
-    eta_s: float | None
-
-
 ProgressCallback = Callable[[int, int, int, float | None], object]
+"""Called with (processed, total, cached, eta) while prompts are read: tokens read (cached ones
+included), tokens to read, tokens found in the cache, seconds left or None while unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,160 @@
+"""From what a caller asks for to what the engine runs: every check of a request is made here."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from longreach.config import EngineConfig, ModelConfig
+from longreach.engine.group import Answer, RequestGroup
+from longreach.engine.logprobs import PromptLogprobs
+from longreach.engine.metrics import RequestClock
+from longreach.engine.positions import Positions
+from longreach.engine.protocol import PromptRequest
+from longreach.engine.request import Request
+from longreach.engine.sampler import SamplingState
+from longreach.engine.sampling_params import SamplingParams
+from longreach.engine.sparse_choice import make_choice, wanted_provenance
+from longreach.errors import ContextLengthError, InvalidRequestError
+from longreach.text import Detokenizer, Tokenizer
+
+
+class Admission:
+    """Makes request groups. Thread-safe: it changes nothing but a counter."""
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        config: EngineConfig,
+        tokenizer: Tokenizer | None,
+        positions: Positions,
+        max_model_len: int,
+    ) -> None:
+        self.model = model
+        self.config = config
+        self.tokenizer = tokenizer
+        self.positions = positions
+        self.max_model_len = max_model_len
+        self._ids = itertools.count()
+        self._seeds = random.Random(config.seed)
+
+    def admit(self, request: PromptRequest, *, stream: bool) -> RequestGroup:
+        """Check and prepare. Raises ContextLengthError, InvalidRequestError."""
+        clock = RequestClock()
+        token_ids = self._token_ids(request)
+        params = self._resolve(request.params, len(token_ids))
+        positions = self.positions.of_request(len(token_ids), params.max_tokens or 1)
+        group = RequestGroup(
+            request_id=request.request_id or f"request-{next(self._ids)}",
+            prompt=request.prompt,
+            prompt_token_ids=token_ids,
+            params=params,
+            positions=positions,
+            stream=stream,
+            clock=clock,
+        )
+        if params.prompt_logprobs is not None:
+            decode = self.tokenizer.decode_token if self.tokenizer else None
+            group.prompt_logprobs = PromptLogprobs(token_ids, params.prompt_logprobs, decode)
+        seed = self._seeds.getrandbits(63) if params.seed is None else params.seed
+        for index in range(params.n):
+            group.answers.append(self._answer(group, request.cache_salt, index, seed))
+        return group
+
+    def _token_ids(self, request: PromptRequest) -> Sequence[int]:
+        if request.prompt is not None:
+            return self._require_tokenizer().encode(request.prompt)
+        token_ids = list(request.prompt_token_ids or ())
+        size = self.model.vocab_size
+        if token_ids and not 0 <= min(token_ids) <= max(token_ids) < size:
+            bad = next(token for token in token_ids if not 0 <= token < size)
+            raise InvalidRequestError("prompt_token_ids", bad, f"token ids in [0, {size})")
+        return token_ids
+
+    def _require_tokenizer(self) -> Tokenizer:
+        if self.tokenizer is None:
+            raise InvalidRequestError(
+                "prompt", "a text", "prompt_token_ids: the model has no tokenizer"
+            )
+        return self.tokenizer
+
+    def _resolve(self, params: SamplingParams, num_prompt_tokens: int) -> SamplingParams:
+        """The parameters with max_tokens as a number. Raises when prompt and answer do not fit."""
+        if num_prompt_tokens == 0:
+            raise InvalidRequestError("prompt", "", "at least one token")
+        params.check_vocabulary(self.model.vocab_size)
+        max_tokens = params.max_tokens
+        if max_tokens is None:
+            max_tokens = max(self.max_model_len - num_prompt_tokens, 1)
+        if num_prompt_tokens + max_tokens > self.max_model_len:
+            raise ContextLengthError(num_prompt_tokens, max_tokens, self.max_model_len)
+        if params.stop_strings:
+            self._require_tokenizer()
+        return replace(params, max_tokens=max_tokens)
+
+    def _answer(self, group: RequestGroup, cache_salt: str, index: int, seed: int) -> Answer:
+        params, positions = group.params, group.positions
+        wanted = wanted_provenance(self.config.sparse, len(group.prompt_token_ids))
+        chunks = self.model.dual_chunk
+        request = Request(
+            request_id=group.request_id if params.n == 1 else f"{group.request_id}/{index}",
+            prompt_token_ids=group.prompt_token_ids,
+            max_tokens=params.max_tokens or 1,
+            params=params,
+            wanted=wanted,
+            cache_salt=cache_salt,
+            cache_seed=positions.seed,
+            reuse_prefix=index > 0 or params.prompt_logprobs is None,
+        )
+        choice = make_choice(
+            self.config.sparse,
+            wanted,
+            segment_rows=self.config.lone_slice_tokens,
+            inv_freq=positions.inv_freq,
+            table=self.model.sparse_table,
+            chunk_len=chunks.chunk_len if chunks else None,
+            seed=seed,
+        )
+        return Answer(
+            index=index,
+            request=request,
+            choice=choice,
+            sampling=self._sampling_state(params, group.prompt_token_ids, index, seed),
+            detokenizer=self._detokenizer(params),
+            logprobs=[] if params.logprobs is not None else None,
+            cumulative_logprob=0.0 if params.logprobs is not None else None,
+        )
+
+    def _sampling_state(
+        self, params: SamplingParams, token_ids: Sequence[int], index: int, seed: int
+    ) -> SamplingState:
+        return SamplingState(
+            params,
+            vocab_size=self.model.vocab_size,
+            prompt_token_ids=token_ids,
+            eos_token_ids=() if params.ignore_eos else self.eos_token_ids,
+            seed=seed,
+            sample_index=index,
+        )
+
+    @cached_property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """Ids that end an answer: the checkpoint's and its tokenizer's."""
+        ids = set(self.model.eos_token_ids)
+        if self.tokenizer is not None and self.tokenizer.eos_token_id is not None:
+            ids.add(self.tokenizer.eos_token_id)
+        return tuple(sorted(ids))
+
+    def _detokenizer(self, params: SamplingParams) -> Detokenizer | None:
+        if self.tokenizer is None or not params.detokenize:
+            return None
+        return Detokenizer(
+            self.tokenizer,
+            stop=params.stop_strings,
+            include_stop_str_in_output=params.include_stop_str_in_output,
+            skip_special_tokens=params.skip_special_tokens,
+            min_tokens=params.min_tokens,
+        )

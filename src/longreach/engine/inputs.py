@@ -1,0 +1,68 @@
+"""The spellings in which a caller may give prompts, turned into `PromptRequest`s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from longreach.engine.protocol import PromptRequest
+from longreach.engine.sampling_params import SamplingParams
+from longreach.errors import InvalidRequestError
+
+
+class TextPrompt(TypedDict):
+    """{"prompt": text}."""
+
+    prompt: str
+
+
+class TokensPrompt(TypedDict):
+    """{"prompt_token_ids": ids}."""
+
+    prompt_token_ids: Sequence[int]
+
+
+Prompt = str | TextPrompt | TokensPrompt
+_FORMS = 'a text, {"prompt": text} or {"prompt_token_ids": ids}'
+
+
+def as_requests(
+    prompts: Prompt | Sequence[Prompt],
+    params: SamplingParams | Sequence[SamplingParams] | None,
+    cache_salt: str = "",
+) -> list[PromptRequest]:
+    """One request per prompt. Raises InvalidRequestError for other forms and unequal lengths."""
+    listed = [prompts] if isinstance(prompts, str | Mapping) else list(prompts)
+    if params is None or isinstance(params, SamplingParams):
+        each = [params or SamplingParams()] * len(listed)
+    else:
+        each = list(params)
+    if len(each) != len(listed):
+        raise InvalidRequestError("params", len(each), f"one, or one per prompt ({len(listed)})")
+    return [_request(p, q, cache_salt) for p, q in zip(listed, each, strict=True)]
+
+
+def _request(prompt: Prompt, params: SamplingParams, cache_salt: str) -> PromptRequest:
+    if isinstance(prompt, str):
+        return PromptRequest(prompt=prompt, params=params, cache_salt=cache_salt)
+    if not isinstance(prompt, Mapping) or set(prompt) - {"prompt", "prompt_token_ids"}:
+        raise InvalidRequestError("prompts", prompt, _FORMS)
+    text, token_ids = prompt.get("prompt"), prompt.get("prompt_token_ids")
+    if not isinstance(text, str | None):
+        raise InvalidRequestError("prompt", text, "a text")
+    return PromptRequest(
+        prompt=text, prompt_token_ids=token_ids, params=params, cache_salt=cache_salt
+    )
+
+
+def as_conversations(
+    messages: Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapping[str, Any]]],
+) -> list[Sequence[Mapping[str, Any]]]:
+    """One conversation, or a list of them, as a list of conversations."""
+    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
+        raise InvalidRequestError("messages", messages, "a list of messages, not empty")
+    if all(isinstance(item, Mapping) for item in messages):
+        return [messages]  # type: ignore[list-item]
+    if any(isinstance(item, str | Mapping) for item in messages):
+        raise InvalidRequestError("messages", messages, "messages, or lists of messages")
+    return list(messages)  # type: ignore[arg-type]

@@ -97,7 +97,7 @@ FLAGS = {
     "--sparse-recall",
     "estimate": "--dtype --json --quantization --sparse --tokens",
     "show": "--json",
-    "pull": "--revision --source --to",
+    "pull": "--revision --source",
     "bench": "--decode --engines --json --output --prefill --rounds --shape",
     "version": "",
 }

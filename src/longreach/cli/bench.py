@@ -22,7 +22,7 @@ def bench(
         str | None, typer.Option("--decode", help="Context lengths: 512,8K,32K; none: 0.")
     ] = None,
     engines: Annotated[
-        str | None, typer.Option("--engines", help="Names, separated by commas.  [default: all]")
+        str | None, typer.Option("--engines", help="Names, separated by commas, else all.")
     ] = None,
     shape: Annotated[str, typer.Option("--shape", help="qwen2.5-0.5b or qwen2.5-7b.")] = (
         "qwen2.5-0.5b"
@@ -30,15 +30,14 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Times each is measured.")] = 3,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="The JSON file.  [default: in benchmarks/results]"),
+        typer.Option("--output", help="The JSON file, else in benchmarks/results."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON document too.")] = False,
     debug: Debug = False,
 ) -> None:
     """Measure prefill and decode beside other engines, in one run, on random weights.
 
-    Peers run in environments of their own; benchmarks/README.md tells how to set them up. It needs a
-    checkout of the repository.
+    Peers have environments of their own (benchmarks/README.md). This needs a checkout.
 
     [bold]Examples[/bold]
 

@@ -18,8 +18,7 @@ def demo(
         typer.Option(
             "--tokens",
             "-n",
-            help="Length of the prompt: 128K is 131,072 tokens, 1M is 1,000,000."
-            "  [default: 128K, or all of --file]",
+            help="128K is 131,072 tokens, 1M is 1,000,000. Else 128K, or all of --file.",
         ),
     ] = None,
     file: TextFile = None,
@@ -35,7 +34,8 @@ def demo(
 ) -> None:
     """Hide facts in a long real text, read it on this machine, and ask for them.
 
-    The text is Python's own standard library (a part that the small model never saw), or yours.
+    The text is Python's own library (files the small model never saw), or yours.
+
     The second question is answered from the cached text.
 
     [bold]Examples[/bold]
@@ -58,11 +58,14 @@ def demo(
     wanted = parse_length(tokens or DEFAULT_TOKENS)
     if tokens is None and text is not None:
         wanted = _length_of(text, model)
-    with open_reader(model, max_tokens=wanted, sparse=sparse, dtype=dtype) as opened:
-        view = TerminalView(out, model, opened.recall_now)
+    opened = open_reader(model, max_tokens=wanted, sparse=sparse, dtype=dtype)
+    view = TerminalView(out, model, opened.recall_now)
+    try:
         result = run_demo(
             opened.reader, view, tokens=wanted, text=text, seed=seed, measure_dense=dense
         )
+    finally:
+        view.close()
     if json:
         print_json(result.as_json())
     else:

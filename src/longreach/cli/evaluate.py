@@ -17,7 +17,7 @@ Lengths = Annotated[
 ]
 Questions = Annotated[
     int | None,
-    typer.Option("--questions", min=1, help="Per length.  [default: 100 to 32K, 40 to 128K, 50]"),
+    typer.Option("--questions", min=1, help="Per length, else 100 up to 32K, 40 up to 128K, 50."),
 ]
 Documents = Annotated[
     int | None,
@@ -65,14 +65,13 @@ def needle(
 ) -> None:
     """Task by length and depth by length, with 95 % intervals.
 
-    Each document hides several facts and is asked for them in turn; it is read once, the further
-    questions find it in the cache.
+    A document hides several facts and is asked for them in turn; it is read once.
 
     [bold]Examples[/bold]
 
       longreach eval needle --lengths 4K,32K
 
-      longreach eval needle --lengths 4K,32K,128K,1M --json needle.json --plot needle.png
+      longreach eval needle --lengths 128K,1M --json 1m.json --plot 1m.png
 
       longreach eval needle --lengths 16K,64K --no-dca
 

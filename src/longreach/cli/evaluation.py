@@ -69,23 +69,23 @@ def evaluate(choices: Choices, *, save_to: Path | None, plot: Path | None) -> No
     plan = choices.plan()
     status = stderr_console()
     longest = max(length.tokens for length in plan.lengths)
-    with open_reader(
+    opened = open_reader(
         choices.model,
         max_tokens=longest,
         dtype=choices.dtype,
         sparse=choices.sparse,
         sparse_recall=choices.sparse_recall,
         dca=choices.dca,
-    ) as opened:
-        with watching(status) as watch:
-            answers = run_plan(
-                opened.reader,
-                plan,
-                settings=choices.settings(),
-                save_to=save_to,
-                listen=watch.on_event,
-                progress=watch.on_progress,
-            )
+    )
+    with watching(status) as watch:
+        answers = run_plan(
+            opened.reader,
+            plan,
+            settings=choices.settings(),
+            save_to=save_to,
+            listen=watch.on_event,
+            progress=watch.on_progress,
+        )
     show_answers(stdout_console(), choices, answers)
     if plot is not None:
         from longreach.evals.plot import plot_heat_map
@@ -168,7 +168,7 @@ def rich_table(table: Table) -> RichTable:
 
 
 def _reading_table(answers: list[Answer]) -> RichTable:
-    names = ("length", "first answer after", "from the cache", "worst recall", "density", "memory")
+    names = ("length", "first answer", "from cache", "recall min", "density", "memory")
     table = RichTable(*names, box=None, padding=(0, 2))
     for length in sorted({answer.length for answer in answers}):
         facts = reading(answers, length)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +18,10 @@ from longreach.cli.options import (
     TextFile,
 )
 from longreach.cli.terminal import print_json, show_rate, show_seconds, stderr_console
+
+if TYPE_CHECKING:
+    from longreach.engine.outputs import RequestOutput
+    from longreach.engine.protocol import PromptRequest, TextEngine
 
 
 def generate(
@@ -43,28 +49,73 @@ def generate(
 
       longreach generate "What is the pass key?" --file notes.txt
 
-      longreach generate "Write a haiku." --model Qwen/Qwen2.5-7B-Instruct-1M --temperature 0.7
+      longreach generate "Write a haiku." --model ./qwen --temperature 0.7
 
       longreach generate "Once upon a time" --raw --max-tokens 50
     """
-    from longreach import SamplingParams
-    from longreach.cli.engine import load_llm
+    from longreach.cli.engine import load_llm, messages_of
+    from longreach.engine.protocol import PromptRequest
+    from longreach.engine.sampling_params import SamplingParams
 
     params = SamplingParams(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
     llm = load_llm(
         model, sparse=sparse, sparse_recall=sparse_recall, dtype=dtype, quantization=quantization
     )
-    text = file.read_text(errors="replace") if file else None
-    whole = f"{text}\n\n{prompt}" if text else prompt
-    request = whole if raw else _messages(system, whole)
-    _stream(llm, request, params, as_json=json)
+    whole = f"{file.read_text(errors='replace')}\n\n{prompt}" if file else prompt
+    if raw:
+        request = PromptRequest(prompt=whole, params=params)
+    else:
+        token_ids = llm.encode_chat(messages_of(system, whole))
+        request = PromptRequest(prompt_token_ids=token_ids, params=params)
+    answer(llm, request, as_json=json)
 
 
-def _messages(system: str | None, content: str) -> list[dict[str, str]]:
-    first = [{"role": "system", "content": system}] if system else []
-    return [*first, {"role": "user", "content": content}]
+def answer(engine: TextEngine, request: PromptRequest, *, as_json: bool) -> None:
+    """Print pieces as they come, then one line of figures to stderr; or one JSON document."""
+    from longreach.cli.reading import ReadingBar
+
+    status = stderr_console()
+    pieces: list[str] = []
+    last: RequestOutput | None = None
+    bar = ReadingBar(status, "reading").start()
+    try:
+        for last in engine.generate_requests(
+            [request], progress=bar if status.is_terminal else None
+        ):
+            bar.stop()
+            pieces.append(last.outputs[0].text)
+            if not as_json:
+                sys.stdout.write(pieces[-1])
+                sys.stdout.flush()
+    finally:
+        bar.stop()
+    if last is None or last.error is not None:
+        raise (last.error if last is not None and last.error else RuntimeError("no answer"))
+    if as_json:
+        print_json(as_data("".join(pieces), last))
+    else:
+        sys.stdout.write("\n")
+        status.print(figures(last), style="dim", soft_wrap=True)
 
 
-def _stream(llm, request, params, *, as_json: bool) -> None:  # noqa: ANN001
-    """Print pieces as they come, then one line of figures to stderr."""
-    raise NotImplementedError
+def as_data(text: str, output: RequestOutput) -> dict[str, Any]:
+    """The answer and what it took, as plain data."""
+    return {
+        "text": text,
+        "finish_reason": output.outputs[0].finish_reason,
+        "prompt_tokens": len(output.prompt_token_ids),
+        "metrics": asdict(output.metrics),
+    }
+
+
+def figures(output: RequestOutput) -> str:
+    """One line: how much was read, how fast, how much of the attention was kept."""
+    metrics = output.metrics
+    parts = [
+        f"{len(output.prompt_token_ids):,} tokens read",
+        f"first token after {show_seconds(metrics.ttft_s)}",
+        f"decode {show_rate(metrics.decode_tokens_per_s)}",
+    ]
+    if metrics.density < 1.0:
+        parts.append(f"attention recall {metrics.recall_mean:.3f}, density {metrics.density:.1%}")
+    return " · ".join(parts)

@@ -10,7 +10,7 @@ from longreach.errors import ModelNotFoundError
 from longreach.models.hf import CONFIG_FILE
 
 NEEDLE = "needle"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -58,9 +58,14 @@ def cached_snapshot(model: str) -> Path | None:
     return None
 
 
+def modelscope_cache() -> Path:
+    """Where ModelScope's client keeps everything."""
+    return Path(os.environ.get("MODELSCOPE_CACHE") or Path.home() / ".cache/modelscope/hub")
+
+
 def modelscope_directories(model: str) -> list[Path]:
     """Where ModelScope's client keeps a model, by version of the client."""
-    cache = os.environ.get("MODELSCOPE_CACHE") or Path.home() / ".cache" / "modelscope" / "hub"
+    cache = modelscope_cache()
     owner, name = model.split("/")
-    folders = [Path(cache) / "models", Path(cache) / "hub" / "models", Path(cache)]
+    folders = [cache / "models", cache / "hub" / "models", cache]
     return [folder / owner / name.replace(".", "___") for folder in folders]

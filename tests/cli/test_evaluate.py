@@ -1,0 +1,47 @@
+import json
+
+
+def test_needle_prints_both_tables(run, fake_llm):
+    """Task by length and depth by length, with intervals, and what reading took."""
+    result = run("eval needle --lengths 1K,2K --questions 6 --documents 2")
+    assert result.exit_code == 0, result.output
+    assert "1.00 [0.61, 1.00]" in result.stdout
+    assert "multi-query" in result.stdout
+    assert "90-100 %" in result.stdout
+    assert "recall min" in result.stdout
+
+
+def test_answers_are_kept_and_not_asked_twice(run, fake_llm, tmp_path):
+    """The same command a second time asks nothing and prints the same tables."""
+    line = f"eval needle --lengths 1K --questions 4 --json {tmp_path / 'r.json'}"
+    first = run(line)
+    asked = len(fake_llm.prompts)
+    second = run(line)
+    assert len(fake_llm.prompts) == asked == 4
+    assert first.stdout == second.stdout
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert len(saved["answers"]) == 4
+    assert saved["settings"]["model"] == "needle"
+
+
+def test_a_heat_map_is_written(run, fake_llm, tmp_path):
+    """--plot writes a picture."""
+    picture = tmp_path / "map.png"
+    run(f"eval needle --lengths 1K --questions 4 --plot {picture}")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_dca_switches_dual_chunks_off(run, fake_llm):
+    """The same weights run with plain rotary attention, and the title says so."""
+    result = run("eval needle --lengths 1K --questions 2 --no-dca")
+    assert fake_llm.options["dual_chunk_attention"] is False
+    assert "plain rotary" in result.stdout
+
+
+def test_passkey_asks_each_text_once(run, fake_llm):
+    """A new text of repeated sentences for every question, at even depths."""
+    result = run("eval passkey --lengths 1K --questions 5")
+    assert result.exit_code == 0, result.output
+    assert len(set(map(str, fake_llm.prompts))) == 5
+    assert all("The grass is green" in str(prompt) for prompt in fake_llm.prompts)
+    assert "passkey" in result.stdout

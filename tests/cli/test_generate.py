@@ -1,0 +1,44 @@
+import json
+
+from longreach.errors import ContextLengthError
+
+
+def test_the_answer_alone_is_on_stdout(run, fake_llm, tmp_path):
+    """A pipe gets the answer; the figures are on stderr."""
+    book = tmp_path / "book.txt"
+    book.write_text("The pass key is 28884. Remember it.")
+    result = run(["generate", "What is the pass key?", "--file", str(book)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "The pass key is 28884.\n"
+    assert "tokens read" in result.stderr
+
+
+def test_json_has_text_and_metrics(run, fake_llm):
+    """One document with the answer and what it took."""
+    data = json.loads(
+        run(["generate", "The pass key is 1. What is the pass key?", "--json"]).stdout
+    )
+    assert data["text"] == "The pass key is 1."
+    assert data["metrics"]["num_prompt_tokens"] > 0
+
+
+def test_raw_text_has_no_template(run, fake_llm):
+    """--raw continues the text as it is."""
+    run(["generate", "The pass key is 1. The pass key", "--raw"])
+    assert str(fake_llm.prompts[0]) == "The pass key is 1. The pass key"
+
+
+def test_options_reach_the_engine(run, fake_llm):
+    """What is asked for on the command line is what the model is loaded with."""
+    run(["generate", "The pass key is 1. What is the pass key?", "--quantization", "int8"])
+    assert fake_llm.options["quantization"] == "int8"
+
+
+def test_a_prompt_that_does_not_fit_is_one_line(run, fake_llm):
+    """Both numbers, exit code 2, no traceback."""
+    fake_llm.fail = ContextLengthError(5000, 256, 4096)
+    result = run(["generate", "x"])
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "5000" in result.stderr
+    assert "4096" in result.stderr

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from longreach import __version__
+from longreach.cli import bench as module
+
+
+def test_version_names_what_it_runs_on(run):
+    """longreach, Python and torch, a line each."""
+    lines = run("version").stdout.splitlines()
+    assert lines[0] == f"longreach {__version__}"
+    assert any(line.startswith("torch 2.") for line in lines)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model's config.json alone."""
+    config = {
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 1000,
+        "max_position_embeddings": 4096,
+        "rope_theta": 1e6,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+        "torch_dtype": "bfloat16",
+        "dual_chunk_attention_config": {
+            "chunk_size": 512,
+            "local_size": 128,
+            "original_max_position_embeddings": 512,
+        },
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return tmp_path
+
+
+def test_show_reads_the_config_alone(run, folder):
+    """Sizes, attention and the price of a token, without weights."""
+    result = run(["show", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert "chunk size 512" in result.stdout
+    assert "Qwen2ForCausalLM" in result.stdout
+    data = json.loads(run(["show", str(folder), "--json"]).stdout)
+    assert data["dual_chunk_attention"]["chunk_len"] == 384
+    assert data["kv_bytes_per_token_bf16"] == 2 * 2 * 2 * 2 * 16
+
+
+def test_pull_prints_the_folder(run, monkeypatch, tmp_path):
+    """Stdout is the directory, for scripts; what is downloaded is said on stderr."""
+    from longreach.models import pull
+
+    def fake(model, *, source, revision):
+        return tmp_path
+
+    monkeypatch.setattr(pull, "pull", fake)
+    result = run("pull owner/name --source modelscope")
+    assert result.stdout.strip() == str(tmp_path)
+    assert "owner/name from modelscope" in result.stderr
+
+
+def test_bench_needs_a_checkout(run, monkeypatch, tmp_path):
+    """Away from the repository the error says what is missing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "bench.py"))
+    result = run("bench")
+    assert result.exit_code == 2
+    assert "in a checkout of longreach" in result.stderr
+
+
+def test_bench_prints_and_keeps_its_table(run, monkeypatch, tmp_path):
+    """The plan comes from the options; the result is printed and written."""
+    from longreach.bench import run as bench_run
+
+    asked = {}
+
+    def fake(**options):
+        asked.update(options)
+        row = {"op": "prefill", "tokens": 1024, "engine": "longreach", "tokens_per_s": 900.0}
+        return {"rows": [{**row, "samples": [900.0], "peak_bytes": 2**30, "ceiling_share": 0.9}]}
+
+    monkeypatch.setattr(bench_run, "run_benchmarks", fake)
+    path = tmp_path / "out.json"
+    result = run(f"bench --prefill 1K --decode 0 --engines longreach --output {path}")
+    assert result.exit_code == 0, result.output
+    assert (asked["prefill"], asked["decode"]) == ((1024,), ())
+    assert "900.0" in result.stdout
+    assert path.exists()

@@ -121,9 +121,12 @@ def keep_mask(group: GroupPattern | None, rows: Tensor, num_keys: int) -> Tensor
     causal = keys[None, :] <= rows[:, None]
     if group is None:
         return causal
-    tile_offset = rows[:, None] // group.tile - keys[None, :] // group.tile
-    kept = torch.isin(tile_offset, group.tile_diagonals) | torch.isin(keys, group.columns)[None, :]
-    return causal & kept
+    is_column = torch.zeros(num_keys, dtype=torch.bool, device=rows.device)
+    is_column[group.columns[group.columns < num_keys]] = True
+    tiles = torch.arange(-(-num_keys // group.tile), device=rows.device)
+    tile_offset = rows[:, None] // group.tile - tiles[None, :]
+    kept_tile = torch.isin(tile_offset, group.tile_diagonals)
+    return causal & (is_column | kept_tile.repeat_interleave(group.tile, 1)[:, :num_keys])
 
 
 def _check_increasing(name: str, index: Tensor) -> None:

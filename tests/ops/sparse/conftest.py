@@ -33,7 +33,9 @@ class Case:
 
     def __post_init__(self):
         rotated = rotate64(self.k_SGH, self.geometry.key_position(self.keys_S), self.inv_freq)
-        rotated = rotated.to(self.dtype).transpose(0, 1)
+        rotated = rotated.to(self.dtype)
+        self._rotated_SGH = rotated.double()
+        rotated = rotated.transpose(0, 1)
         self.pool_GSH, runs = scatter(rotated) if self.scattered else (rotated.contiguous(), None)
         self.meta = prepare_slice(
             self.start,
@@ -59,20 +61,20 @@ class Case:
         return self.q_TNH.to(self.dtype)
 
     def probabilities(self, head, rows=None, positions=None):
-        """Softmax of one head, float64 [rows, S], under real (or given query) positions."""
+        """Softmax of one head, float64 [rows, last row + 1], at real (or given) query positions."""
         rows_T = torch.tensor(list(rows or self.rows))
         group = head // (self.q_TNH.shape[1] // self.k_SGH.shape[1])
         # What production sees is rounded to its dtype; so are the oracle's inputs.
         q_TH = self.q[:, head].double()[rows_T - self.start]
-        keys = self.keys_S
-        k_SH = rotate64(self.k_SGH[:, group], self.geometry.key_position(keys), self.inv_freq)
-        k_SH = k_SH.to(self.dtype).double()
+        keys = torch.arange(int(rows_T.max()) + 1)
+        k_SH = self._rotated_SGH[: len(keys), group]
         gap_TS = self.geometry.chunk(rows_T)[:, None] - self.geometry.chunk(keys)[None]
         logits_TS = torch.full(gap_TS.shape, -math.inf, dtype=torch.float64)
         for place, position in enumerate(positions or self.geometry.query_positions(rows_T)):
-            turned = rotate64(q_TH, position, self.inv_freq) @ k_SH.T
             here = gap_TS == place if place < 2 else gap_TS >= 2
-            logits_TS[here] = turned[here]
+            if bool(here.any()):
+                turned = rotate64(q_TH, position, self.inv_freq) @ k_SH.T
+                logits_TS = torch.where(here, turned, logits_TS)
         factor_T = temperature(rows_T, self.original_max_position, "position").double()
         logits_TS *= (factor_T**2 / math.sqrt(self.q_TNH.shape[2]))[:, None]
         logits_TS.masked_fill_(keys[None] > rows_T[:, None], -math.inf)
@@ -80,14 +82,14 @@ class Case:
 
     def exact_recall(self, pattern: Pattern, rows=None):
         """Mean kept share of the rows (default all), float64 [N]."""
-        rows = list(rows or self.rows)
+        rows = sorted(rows or self.rows)
         size = self.q_TNH.shape[1] // self.k_SGH.shape[1]
         recall = []
         for head in range(self.q_TNH.shape[1]):
             kept = 0.0
             for at in range(0, len(rows), 512):
                 part = rows[at : at + 512]
-                mask = keep_mask(pattern.groups[head // size], torch.tensor(part), len(self.keys_S))
+                mask = keep_mask(pattern.groups[head // size], torch.tensor(part), part[-1] + 1)
                 kept += float((self.probabilities(head, part) * mask).sum())
             recall.append(kept / len(rows))
         return torch.tensor(recall)
@@ -140,14 +142,14 @@ def make_case(
     return Case(q_TNH, k_SGH, start, geometry, inv_freq, **options)
 
 
-def plant(case_options, columns, strength=8.0):
-    """A case whose every query looks at the given columns: their keys share a slow direction with it."""
-    case = make_case(**case_options)
-    head_dim = case.q_TNH.shape[2]
-    case.q_TNH[:, :, head_dim // 2 - 1] = strength
-    case.k_SGH[:, :, head_dim // 2 - 1] = 0
-    case.k_SGH[columns, :, head_dim // 2 - 1] = strength
-    case.inv_freq[-1] = 0.0  # a direction that rotation leaves alone
+def plant(length, columns, *, strength=4.0, **options):
+    """A case whose every query looks at the given columns, along a direction that never turns."""
+    case = make_case(length, **options)
+    still = case.q_TNH.shape[2] // 2 - 1
+    case.inv_freq[-1] = 0.0
+    case.q_TNH[:, :, still] = strength
+    case.k_SGH[:, :, still] = 0
+    case.k_SGH[columns, :, still] = strength
     case.__post_init__()
     return case
 

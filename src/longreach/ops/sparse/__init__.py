@@ -6,7 +6,16 @@ the recall it measured on rows that had no part in the choice.
 
 from longreach.ops.sparse.adaptive import select_adaptive
 from longreach.ops.sparse.budget import select_budget
+from longreach.ops.sparse.fixed import segments, select_fixed
 from longreach.ops.sparse.recall import measure_recall, row_recall
 from longreach.ops.sparse.selection import Selection
 
-__all__ = ["Selection", "measure_recall", "row_recall", "select_adaptive", "select_budget"]
+__all__ = [
+    "Selection",
+    "measure_recall",
+    "row_recall",
+    "segments",
+    "select_adaptive",
+    "select_budget",
+    "select_fixed",
+]

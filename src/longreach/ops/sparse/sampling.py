@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 from typing import NamedTuple
 
 ROWS_PER_SAMPLE = 256
@@ -14,44 +15,47 @@ MIN_HELD_OUT, MAX_HELD_OUT = 8, 32
 class SampledRows(NamedTuple):
     """Absolute row indices, both ascending, and no row in both."""
 
-    choosing: list[int]
-    held_out: list[int]
+    choosing: tuple[int, ...]
+    held_out: tuple[int, ...]
 
 
+@lru_cache(maxsize=16)
 def sample_rows(start: int, length: int, chunk_len: int, seed: int = 0) -> SampledRows:
     """Rows of the segment [start, start + length), the same ones for the same arguments.
 
     Choosing: about 1 row in 256, at least 8 and at most 128; half of them the last rows, the others
-    one from each of equal strata, and one in every chunk crossed while 128 allow it. Held out: one
-    from each of 8 to 32 equal strata, so that their mean stands for all rows. A segment of fewer
+    spread, with one in every chunk crossed (for more than 64 chunks, as many as 128 allow). Held out:
+    one from each of 8 to 32 equal strata, so that their mean stands for all rows. A segment of fewer
     than 9 rows holds out none.
     """
     stop = start + length
     draw = random.Random(f"{seed}:{start}:{length}")  # noqa: S311
     count = min(length, max(MIN_SAMPLES, min(MAX_SAMPLES, round(length / ROWS_PER_SAMPLE))))
-    last = stop - (count + 1) // 2
-    choosing = {*range(last, stop), *_stratified(start, last, count // 2, draw)}
+    choosing = set(range(stop - (count + 1) // 2, stop))
     choosing |= _one_per_chunk(start, stop, chunk_len, choosing, draw)
+    choosing |= _stratified(start, stop, choosing, count - len(choosing), draw)
     held = max(MIN_HELD_OUT, min(MAX_HELD_OUT, length // ROWS_PER_HELD_OUT))
-    rest = [row for row in range(start, stop) if row not in choosing]
-    held_out = [rest[i] for i in _stratified(0, len(rest), held, draw)]
-    return SampledRows(sorted(choosing), sorted(held_out))
+    held_out = _stratified(start, stop, choosing, held, draw)
+    return SampledRows(tuple(sorted(choosing)), tuple(sorted(held_out)))
 
 
-def _stratified(start: int, stop: int, count: int, draw: random.Random) -> list[int]:
-    """One index from each of `count` equal parts of [start, stop); all of them when too few."""
-    count = min(count, stop - start)
-    edges = [start + (stop - start) * part // max(count, 1) for part in range(count + 1)]
-    return [draw.randrange(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+def _stratified(
+    start: int, stop: int, taken: set[int], count: int, draw: random.Random
+) -> set[int]:
+    """One row from each of `count` equal parts of the rows not taken; all of those when too few."""
+    free = [row for row in range(start, stop) if row not in taken]
+    count = min(count, len(free))
+    edges = [len(free) * part // count for part in range(count + 1)] if count > 0 else []
+    return {free[draw.randrange(a, b)] for a, b in zip(edges, edges[1:], strict=False)}
 
 
 def _one_per_chunk(
-    start: int, stop: int, chunk_len: int, chosen: set[int], draw: random.Random
+    start: int, stop: int, chunk_len: int, taken: set[int], draw: random.Random
 ) -> set[int]:
     """A row in each chunk that has none yet, from the newest chunk down."""
-    held = {row // chunk_len for row in chosen}
+    held = {row // chunk_len for row in taken}
     crossed = range((stop - 1) // chunk_len, start // chunk_len - 1, -1)
-    missing = [chunk for chunk in crossed if chunk not in held][: MAX_SAMPLES - len(chosen)]
+    missing = [chunk for chunk in crossed if chunk not in held][: MAX_SAMPLES - len(taken)]
     begin = [max(start, chunk * chunk_len) for chunk in missing]
     end = [min(stop, (chunk + 1) * chunk_len) for chunk in missing]
     return {draw.randrange(a, b) for a, b in zip(begin, end, strict=True)}

@@ -83,7 +83,7 @@ def score_group(
         held_stream=held_stream,
         held_masses=masses.take(held),
         column_KR=column_KR,
-        diagonal_DR=diagonal_masses(chosen, rows.choosing),
+        diagonal_DR=diagonal_masses(chosen, stream.rows),
     )
 
 

@@ -60,7 +60,7 @@ class Queries:
     None where no row has such keys.
     """
 
-    rows: list[int]
+    rows: Sequence[int]
     ranges: tuple[Tensor, Tensor | None, Tensor | None]
 
     def take(self, picked: Sequence[int]) -> Queries:
@@ -86,7 +86,7 @@ class Queries:
 def sampled_queries(
     q_TNH: Tensor,
     meta: Slice,
-    rows: list[int],
+    rows: Sequence[int],
     dtype: torch.dtype,
     rotations: tuple[Rotation, Rotation | None, Rotation | None] | None = None,
 ) -> Queries:
@@ -132,7 +132,7 @@ class ScoreStream:
     def __init__(
         self, k_SH: Tensor, meta: Slice, queries: Queries, group: int, num_groups: int
     ) -> None:
-        self.rows = queries.rows
+        self.rows = list(queries.rows)
         self.rows_P = torch.tensor(self.rows, dtype=torch.int64, device=k_SH.device)
         self.num_keys = self.rows[-1] + 1
         self.dtype = k_SH.dtype

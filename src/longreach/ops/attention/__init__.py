@@ -5,6 +5,8 @@ Shape letters: T rows of the slice, N query heads, G kv heads, H head dim, S phy
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -49,8 +51,7 @@ class _Twin(Protocol):
     ) -> None: ...
 
 
-_TWINS: tuple[_Twin, ...] = (torch_rows, torch_tiles)
-"""Fastest first. torch_rows is for few rows (decode); not being few rows is no fallback to log."""
+_log = logging.getLogger("longreach")
 
 
 def attend_slice(
@@ -85,15 +86,27 @@ def attend_slice(
 
 
 def _choose(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> _Twin:
-    reasons = []
-    for twin in _TWINS:
+    """The fastest twin that can: torch_rows was made for decoding, torch_tiles for everything else."""
+    reasons = {}
+    for twin in (torch_rows, torch_tiles):
         reason = twin.supports(q_TNH, k_GSH, meta, pattern)
         if reason is None:
+            if meta.length == 1 and pattern is None and q_TNH.device.type == "cpu":
+                for other, why in reasons.items():
+                    _log_fallback(_name(twin), other, why)
             return twin
-        reasons.append(f"{twin.__name__.rsplit('.', 1)[-1]}: {reason}")
-    raise UnsupportedError(
-        f"attention of q {_form(q_TNH)} over k {_form(k_GSH)}: {'; '.join(reasons)}"
-    )
+        reasons[_name(twin)] = reason
+    listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    raise UnsupportedError(f"attention of q {_form(q_TNH)} over k {_form(k_GSH)}: {listed}")
+
+
+@cache
+def _log_fallback(chosen: str, refused: str, reason: str) -> None:
+    _log.warning("decoding with %s instead of %s: %s", chosen, refused, reason)
+
+
+def _name(twin: _Twin) -> str:
+    return twin.__name__.rsplit(".", 1)[-1]
 
 
 def _form(x: Tensor) -> str:

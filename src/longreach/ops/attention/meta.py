@@ -69,7 +69,9 @@ class KeyRuns(tuple[KeyRun, ...]):
 
     def pieces(self, start: int, end: int) -> list[tuple[int, int]]:
         """Slots [first, last) that hold keys [start, end), in logical order."""
-        found = []
+        found: list[tuple[int, int]] = []
+        if start >= end:
+            return found
         for logical, physical, length in self[self._index(start) :]:
             if logical >= end:
                 break
@@ -152,7 +154,7 @@ def prepare_slice(
         length=length,
         runs=runs,
         geometry=geometry,
-        scale_T=factor_T.square() * (attention_factor**2 / math.sqrt(head_dim)),
+        scale_T=(factor_T.square() * attention_factor**2 / math.sqrt(head_dim)).to(torch.float32),
         key_rotation=intra,
         query_rotations=_query_rotations(rows_T, intra, geometry, inv_freq),
     )

@@ -43,7 +43,7 @@ def attention_reference(
     angle_TSX = distance_TS[..., None].to(torch.float64) * inv_freq.to(q_TNH.device, torch.float64)
     cos_TSX, sin_TSX = angle_TSX.cos().to(q_TNH.dtype), angle_TSX.sin().to(q_TNH.dtype)
     factor_T = temperature(rows_T, original_max_position, temperature_mode, request_length)
-    scale_T = (factor_T.double().square() * attention_factor**2 / math.sqrt(head_dim)).to(q_TNH.dtype)
+    scale_T = (factor_T.square() * attention_factor**2 / math.sqrt(head_dim)).to(q_TNH.dtype)
     causal_TS = keys_S[None, :] <= rows_T[:, None]
     out_TNH = torch.empty_like(q_TNH)
     lse_TN = q_TNH.new_empty(num_rows, num_heads)

@@ -18,16 +18,16 @@ def temperature(
     row does not depend on how long the prompt becomes. "length": n is the request's length, as earlier
     engines did. Keys are never scaled.
 
-    rows: int64, absolute positions. Returns float32 of the same shape.
+    rows: int64, absolute positions. Returns float64 of the same shape.
     """
     if mode not in ("position", "length", "off"):
         raise ValueError(f"temperature mode is {mode!r}: expected 'position', 'length' or 'off'")
     if mode == "off" or original_max_position <= 0:
-        return torch.ones(rows.shape, dtype=torch.float32, device=rows.device)
+        return torch.ones(rows.shape, dtype=torch.float64, device=rows.device)
     if mode == "position":
         seen = rows.to(torch.float64) + 1
     elif length is None:
         raise ValueError("temperature mode 'length' needs the request's length")
     else:
         seen = torch.full(rows.shape, float(length), dtype=torch.float64, device=rows.device)
-    return (0.1 * torch.log(seen / original_max_position) + 1).clamp(min=1.0).to(torch.float32)
+    return (0.1 * torch.log(seen / original_max_position) + 1).clamp(min=1.0)

@@ -80,8 +80,8 @@ class Checkpoint:
             )
         if tensor.dtype not in FLOATS:
             raise UnsupportedModelError(
-                f"{path}: tensor {name!r} is {tensor.dtype}: expected bfloat16, float16 or float32; "
-                f'load the unquantised checkpoint (with quantization="int8" if memory is short)'
+                f"{path}: tensor {name!r} is {tensor.dtype}: expected bfloat16, float16 or "
+                "float32; load the unquantised checkpoint"
             )
         return tensor
 

@@ -64,7 +64,7 @@ def load_model(
 
 
 def load_config(directory: Path, *, strict: bool = False) -> ModelConfig:
-    """Read config.json, the sparse table beside it, and further end tokens of generation_config.json.
+    """Read config.json, the sparse table beside it, and generation_config.json's end tokens.
 
     Raises ConfigError and UnsupportedModelError.
     """

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from longreach.config import ModelConfig, RopeConfig
+from longreach.config import ModelConfig, RopeConfig, SparseTable
 from longreach.models.hf.config import config_from_hf
+
+DEFAULT_LIMITS = (SparseTable.threshold, SparseTable.last_q)
 
 
 def config_to_hf(config: ModelConfig) -> dict[str, Any]:
     """The config.json of `config`.
 
-    Keys and spellings of the file it was read from are kept; a field changed since is written.
+    Keys and spellings of the file it was read from are kept; a field changed since is written. End
+    tokens that generation_config.json added stay there, and the table of `table_to_hf` in its file.
     A config that came from no file is written in full, in the spelling every reader knows.
     """
     written = _canonical(config)
     if not config.raw:
         return written
-    before = _canonical(config_from_hf(config.raw))
+    source = config_from_hf(config.raw, table=table_to_hf(config.sparse_table))
+    before = _canonical(source)
     changed = {key: value for key, value in written.items() if before.get(key) != value}
-    kept = {key: value for key, value in config.raw.items() if written.get(key, value) is not None}
+    kept = dict(config.raw)
+    if written.get("dual_chunk_attention_config") is None and source.dual_chunk is not None:
+        del kept["dual_chunk_attention_config"]
+    if config.eos_token_ids[: len(source.eos_token_ids)] == source.eos_token_ids:
+        changed.pop("eos_token_id", None)
     if {"rope_theta", "rope_scaling"} & set(changed) and "rope_parameters" in kept:
         changed |= {key: written[key] for key in ("rope_theta", "rope_scaling")}
         del kept["rope_parameters"]
@@ -84,14 +92,21 @@ def _dual_chunk_to_hf(config: ModelConfig) -> dict[str, Any]:
     }
     if dual.cap is not None:
         values["cap"] = dual.cap
-    if config.sparse_table is not None:
-        values["sparse_attention_threshold"] = config.sparse_table.threshold
-        values["sparse_attention_last_q"] = config.sparse_table.last_q
-        values["sparse_attention_config"] = [
-            {
-                str(head): ["vertical_and_slash", budget.vertical_size, budget.slash_size]
-                for head, budget in enumerate(layer)
-            }
-            for layer in config.sparse_table.heads
-        ]
+    table = config.sparse_table
+    if table is not None and (table.threshold, table.last_q) != DEFAULT_LIMITS:
+        values["sparse_attention_threshold"] = table.threshold
+        values["sparse_attention_last_q"] = table.last_q
     return values
+
+
+def table_to_hf(table: SparseTable | None) -> list[dict[str, list[Any]]] | None:
+    """The content of sparse_attention_config.json."""
+    if table is None:
+        return None
+    return [
+        {
+            str(head): ["vertical_and_slash", budget.vertical_size, budget.slash_size, 1]
+            for head, budget in enumerate(layer)
+        }
+        for layer in table.heads
+    ]

@@ -94,6 +94,11 @@ class Engine:
         """Whether `step` has anything to do."""
         return bool(self._inbox or self._groups)
 
+    @property
+    def request_ids(self) -> list[str]:
+        """Of every request that has not ended."""
+        return [group.request_id for group in [*self._groups.values(), *self._inbox]]
+
     # --- requests come and go
 
     def add_request(self, request: PromptRequest, *, stream: bool = True) -> str:

@@ -32,6 +32,8 @@ def as_requests(
     cache_salt: str = "",
 ) -> list[PromptRequest]:
     """One request per prompt. Raises InvalidRequestError for other forms and unequal lengths."""
+    if not isinstance(prompts, str | Mapping | Sequence):
+        raise InvalidRequestError("prompts", prompts, f"{_FORMS}, or a list of these")
     listed = [prompts] if isinstance(prompts, str | Mapping) else list(prompts)
     if params is None or isinstance(params, SamplingParams):
         each = [params or SamplingParams()] * len(listed)

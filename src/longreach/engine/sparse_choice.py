@@ -1,9 +1,10 @@
 """How much of the past one request's prompt rows read: per layer, slice by slice.
 
-A slice of at least SEGMENT_SHARE of a segment chooses its own pattern. Smaller slices (when others
-run too) carry the last pattern of their layer, with all newer keys kept; a few rows are measured
-again and the pattern is chosen anew when they miss the target or the segment is full. Slices of up
-to SHORT_ROWS rows, such as a question over a cached document, are dense: choosing would cost more.
+A slice chooses its own pattern, unless carrying the layer's last one is cheaper: every key newer
+than that choice is then kept, and a few rows are measured again. Large slices (a lone prompt's) so
+always choose, small ones (when others run too) carry until the newer keys outweigh a choice, the
+recall falls below the target, or a segment's rows are full. Slices of up to SHORT_ROWS rows, such as
+a question over a cached document, are dense: choosing would cost more.
 
 Shape letters: T rows of the slice, N query heads, G kv heads, S physical slots, H head dim.
 """
@@ -29,8 +30,9 @@ from longreach.ops.sparse import (
 SELECTION_VERSION = 1
 """Raised when a change of the selection rules makes older sparse pages worth less."""
 SHORT_ROWS = 128
-SEGMENT_SHARE = 4
 CHECKED_ROWS = 8
+CHOOSING_ROWS = 24
+"""Rows whose scores a small slice computes to choose: two passes over 8, one over 8 held out."""
 
 
 def wanted_provenance(policy: SparsePolicy, num_prompt_tokens: int) -> Provenance:
@@ -144,27 +146,30 @@ class SparseRows:
         if not recall_known:
             self.stats.add_dense(len(rows))
 
-    def _carry(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Pattern | None:
-        """The layer's last pattern, where it still serves this slice."""
+    def _carry(
+        self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta
+    ) -> Pattern | None:
+        """The layer's last pattern, where it still serves this slice and is cheaper than a choice."""
         carried = self._carried.get(layer)
-        stop = meta.start + meta.length
-        if (
-            carried is None
-            or meta.length * SEGMENT_SHARE >= self.segment_rows
-            or stop - carried.start > self.segment_rows
-            or self._crosses_chunk(carried, stop)
-        ):
+        if carried is None or not self._may_carry(carried, meta):
             return None
-        pattern = carried.pattern.carried(carried.stop, stop)
-        if pattern.is_dense:
-            self.stats.add_dense(meta.length)
-            return pattern
-        rows = checked_rows(meta)
-        recall_N = measure_recall(q_TNH, k_GSH, meta, pattern, rows)
+        pattern = carried.pattern.carried(carried.stop, meta.start + meta.length)
+        recall_N = measure_recall(q_TNH, k_GSH, meta, pattern, checked_rows(meta))
         if self.wanted.mode == "adaptive" and float(recall_N.min()) < self.policy.recall:
             return None
         self.stats.add_recall(recall_N, meta.length)
         return pattern
+
+    def _may_carry(self, carried: _Carried, meta: SliceMeta) -> bool:
+        if any(group is None for group in carried.pattern.groups):
+            return False
+        stop = meta.start + meta.length
+        newer_pairs = meta.length * (meta.start - carried.stop + meta.length // 2)
+        return (
+            stop - carried.start <= self.segment_rows
+            and newer_pairs <= (CHOOSING_ROWS - CHECKED_ROWS) * stop
+            and not self._crosses_chunk(carried, stop)
+        )
 
     def _crosses_chunk(self, carried: _Carried, stop: int) -> bool:
         step = self.chunk_len

@@ -171,7 +171,7 @@ def test_modelscope_is_asked_through_its_client(hub, monkeypatch):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The three requests of Hugging Face's protocol that a download makes."""
+    """The requests of Hugging Face's protocol that a download makes: info, tree, files."""
 
     def __init__(self, folder, *args):
         self.folder = folder
@@ -185,12 +185,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, *, body):
         path = self.path.split("?")[0]
+        names = sorted(p.name for p in self.folder.iterdir())
+        sizes = {name: (self.folder / name).stat().st_size for name in names}
+        if path.startswith("/api/models/tiny/model/tree/"):
+            tree = [{"type": "file", "path": n, "size": s, "oid": n} for n, s in sizes.items()]
+            return self.send(json.dumps(tree).encode(), "application/json", body=body)
         if path.startswith("/api/models/tiny/model"):
-            names = sorted(p.name for p in self.folder.iterdir())
-            siblings = [
-                {"rfilename": n, "size": (self.folder / n).stat().st_size, "blobId": n}
-                for n in names
-            ]
+            siblings = [{"rfilename": n, "size": s, "blobId": n} for n, s in sizes.items()]
             info = {"id": "tiny/model", "sha": COMMIT, "siblings": siblings}
             return self.send(json.dumps(info).encode(), "application/json", body=body)
         file = self.folder / path.rsplit("/", 1)[-1]

@@ -1,4 +1,8 @@
-"""Adaptive selection keeps the asked share of the softmax with the fewest keys, and says what it kept."""
+"""Adaptive selection keeps the asked share of the softmax with the fewest keys, and says what it
+kept.
+"""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -105,7 +109,7 @@ def test_a_larger_target_keeps_more(plant):
     ]
     rows = torch.arange(0, 4096, 97)
     masks = [keep_mask(group, rows, 4096) for group in chosen]
-    for smaller, larger in zip(masks, masks[1:], strict=False):
+    for smaller, larger in pairwise(masks):
         assert bool((smaller <= larger).all())
     assert chosen[0] is not None
     assert chosen[-1] is None

@@ -1,5 +1,7 @@
 """Fixed budgets are spent to the key; recall of a given pattern is exact."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -13,7 +15,9 @@ from longreach.ops.sparse import measure_recall, row_recall, select_budget
     [(512, 512, 512, 4), (700, 300, 616, 3), (30, 256, 30, 2), (0, 0, 30, 2), (1, 1500, 30, 12)],
 )
 def test_budget_is_spent(make_case, columns, diagonals, kept_columns, kept_diagonals):
-    """Diagonals are rounded up to tiles and columns take the rest of the sum, forced ones included."""
+    """Diagonals are rounded up to tiles and columns take the rest of the sum, forced ones
+    included.
+    """
     case = make_case(2500, heads=4, groups=2, sharpness=2.0)
     selection = select_budget(
         case.q, case.pool_GSH, case.meta, columns=columns, diagonals=diagonals
@@ -47,7 +51,7 @@ def test_recall_grows_with_the_budget(make_case):
             case.q, case.pool_GSH, case.meta, columns=columns, diagonals=diagonals
         ).pattern
         recalls.append(measure_recall(case.q, case.pool_GSH, case.meta, pattern, rows))
-    for smaller, larger in zip(recalls, recalls[1:], strict=False):
+    for smaller, larger in pairwise(recalls):
         assert bool((larger >= smaller - 1e-6).all())
 
 

@@ -47,7 +47,7 @@ def test_line_masses_are_the_rule_scores(make_case, name):
     case = make_case(**CASES[name], sharpness=2.0, original_max_position=100)
     num_groups, size = case.pool_GSH.shape[0], case.q.shape[1] // case.pool_GSH.shape[0]
     for segment in segments(case.start, len(case.rows), case.geometry.chunk_len):
-        rows = list(segment)[-LAST_Q:]
+        rows = segment[-LAST_Q:]
         queries = _selection_queries(case.q, case.meta, rows, case.inv_freq, case.dtype)
         for group in range(num_groups):
             stream = ScoreStream(case.pool_GSH[group], case.meta, queries, group, num_groups)

@@ -68,14 +68,16 @@ def test_tiles_columns_and_diagonals_hold_the_oracle_mass(
 
 
 def test_overflow_is_repaired(make_case):
-    """A key that outscores the reference keys by more than the exponent range is still counted right."""
+    """A key that outscores the reference keys by more than the exponent range is still counted
+    right.
+    """
     case = make_case(600, heads=1, head_dim=8)
     case.q_TNH[:] = torch.tensor([0, 0, 0, 9.0, 0, 0, 0, 0])
     case.k_SGH[:] = 0
     case.k_SGH[77, :, 3] = 60.0
     case.inv_freq[-1] = 0
     case.__post_init__()
-    ((stream, heads),) = streams(case)
+    ((stream, _),) = streams(case)
     masses = tile_masses(stream, NUM_SINKS)
     exact = case.probabilities(0, stream.rows)
     torch.testing.assert_close(masses.tiles_JPR[0, :, 0].double(), exact[:, 30:128].sum(1))

@@ -36,7 +36,9 @@ def scores_of(case):
 def test_prefixes_are_nested_and_counted_exactly(
     make_case, length, start, chunk, heads, sharpness, at_least, seed
 ):
-    """Each prefix keeps what shorter ones keep, and the curve is its exact recall on the choosing rows."""
+    """Each prefix keeps what shorter ones keep, and the curve is its exact recall on the choosing
+    rows.
+    """
     case = make_case(
         length, start=start, chunk=chunk, heads=heads, sharpness=sharpness, head_dim=8, seed=seed
     )
@@ -63,7 +65,9 @@ def test_prefixes_are_nested_and_counted_exactly(
 
 
 def test_list_is_sorted_by_mass_per_key(make_case):
-    """Entries come by mass of the group's best head for each key they cost; a partial list is a prefix."""
+    """Entries come by mass of the group's best head for each key they cost; a partial list is a
+    prefix.
+    """
     scores = scores_of(make_case(3000, heads=3, sharpness=2.0))
     whole, part = scores.rank(10**6), scores.rank(100)
     cost = torch.where(whole.is_diagonal_E, 128, 1)
@@ -78,7 +82,9 @@ def test_list_is_sorted_by_mass_per_key(make_case):
 @pytest.mark.parametrize("length", [1, 8, 9, 40, 5000, 32768, 200_000])
 @pytest.mark.parametrize("chunk_len", [2**61, 1000])
 def test_sampled_rows(length, chunk_len):
-    """About 1 row in 256, from 8 to 128, half of them the last, one per chunk; held-out ones apart."""
+    """About 1 row in 256, from 8 to 128, half of them the last, one per chunk; held-out ones
+    apart.
+    """
     start = 777
     rows = sample_rows(start, length, chunk_len)
     assert rows == sample_rows(start, length, chunk_len)

@@ -28,10 +28,11 @@ def select_adaptive(
 ) -> Selection:
     """A pattern for the rows of the slice that keeps `target` of every head's softmax mass.
 
-    q_TNH: un-rotated. k_GSH: the pool of one layer, keys rotated at `j mod L`, unscaled. Groups for which
-    no pattern is cheaper than dense are dense, all of them without scoring when the segment is so short
-    that looking costs more than computing, or when target >= 1. Memory O(keys), time about 0.6 ns per
-    sampled row, key and head on two cores (docs/lab.md). The same arguments give the same pattern.
+    q_TNH: un-rotated. k_GSH: the pool of one layer, keys rotated at `j mod L`, unscaled. Groups for
+    which no pattern is cheaper than dense are dense, all of them without scoring when the segment
+    is so short that looking costs more than computing, or when target >= 1. Memory O(keys), time
+    about 0.6 ns per sampled row, key and head on two cores (docs/lab.md). The same arguments give
+    the same pattern.
     """
     check_shapes(q_TNH, k_GSH, meta)
     rows = range(meta.start, meta.start + meta.length)

@@ -18,9 +18,9 @@ def select_budget(
 ) -> Selection:
     """A pattern of columns + diagonals keys per row, the forced ones included.
 
-    diagonals is rounded up to whole tile diagonals, and the columns are what is left of the sum; neither
-    goes below the forced ones (30 columns, 2 tile diagonals). Where the sum reaches every key: dense.
-    Arguments as `select_adaptive`. Raises InvalidRequestError for a negative number.
+    diagonals is rounded up to whole tile diagonals, and the columns are what is left of the sum;
+    neither goes below the forced ones (30 columns, 2 tile diagonals). Where the sum reaches every
+    key: dense. Arguments as `select_adaptive`. Raises InvalidRequestError for a negative number.
     """
     for field, value in (("columns", columns), ("diagonals", diagonals)):
         if value < 0:

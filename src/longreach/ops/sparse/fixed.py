@@ -1,7 +1,7 @@
 """Fixed budgets per head with Qwen's selection rule (Qwen2.5-1M report, section 5.2).
 
-The last rows of a segment, at selection positions that run on along every diagonal, score all keys. The
-best columns and the best diagonals of each head are kept, the first 30 columns and the last 100
+The last rows of a segment, at selection positions that run on along every diagonal, score all keys.
+The best columns and the best diagonals of each head are kept, the first 30 columns and the last 100
 diagonals always and within the budget. Segments are cut at chunk edges.
 
 Shape letters: K keys, P scoring rows, R heads of a group.
@@ -43,11 +43,12 @@ def select_fixed(
 ) -> Selection:
     """The pattern of each head's (vertical_size, slash_size), united over the heads of a KV group.
 
-    A vertical_size of 30 is raised to 130 and both are cut at the number of keys, as Qwen does. Diagonals
-    become the tile diagonals that cover them, so every row keeps what Qwen's rule keeps, and more. A
-    slice that crosses chunk edges keeps, for all its rows, what the rule keeps in any of its segments:
-    to reproduce Qwen's density, cut slices at `segments`. inv_freq: of the rotary embedding, for the
-    selection positions. Recall is of held-out rows, under real positions. Arguments as `select_adaptive`.
+    A vertical_size of 30 is raised to 130 and both are cut at the number of keys, as Qwen does.
+    Diagonals become the tile diagonals that cover them, so every row keeps what Qwen's rule keeps,
+    and more. A slice that crosses chunk edges keeps, for all its rows, what the rule keeps in any
+    of its segments: to reproduce Qwen's density, cut slices at `segments`. inv_freq: of the rotary
+    embedding, for the selection positions. Recall is of held-out rows, under real positions.
+    Arguments as `select_adaptive`.
     """
     check_shapes(q_TNH, k_GSH, meta)
     if len(budgets) != q_TNH.shape[1]:
@@ -55,8 +56,7 @@ def select_fixed(
     num_groups, size = k_GSH.shape[0], q_TNH.shape[1] // k_GSH.shape[0]
     kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(num_groups)]
     for segment in segments(meta.start, meta.length, meta.geometry.chunk_len):
-        rows = list(segment)[-last_q:]
-        queries = _selection_queries(q_TNH, meta, rows, inv_freq, k_GSH.dtype)
+        queries = _selection_queries(q_TNH, meta, segment[-last_q:], inv_freq, k_GSH.dtype)
         for group in range(num_groups):
             stream = ScoreStream(k_GSH[group], meta, queries, group, num_groups)
             of_group = budgets[group * size : (group + 1) * size]
@@ -65,7 +65,7 @@ def select_fixed(
     rows = range(meta.start, stop)
     pattern = Pattern(tuple(_unite(parts, rows) for parts in kept))
     sampled = sample_rows(meta.start, meta.length, meta.geometry.chunk_len, seed)
-    recall_N = measure_recall(q_TNH, k_GSH, meta, pattern, sampled.held_out or list(rows))
+    recall_N = measure_recall(q_TNH, k_GSH, meta, pattern, sampled.held_out or rows)
     return make_selection(pattern, recall_N, meta)
 
 
@@ -77,16 +77,17 @@ def segments(start: int, length: int, chunk_len: int) -> list[range]:
 
 
 def _selection_queries(
-    q_TNH: Tensor, meta: Slice, rows: list[int], inv_freq: Tensor, dtype: torch.dtype
+    q_TNH: Tensor, meta: Slice, rows: range, inv_freq: Tensor, dtype: torch.dtype
 ) -> Queries:
-    index = torch.tensor(rows, device=q_TNH.device)
+    index = torch.tensor(list(rows), device=q_TNH.device)
     positions = meta.geometry.selection_positions(index)
     intra, succ, inter = (cos_sin(torch.as_tensor(p), inv_freq) for p in positions)
     return sampled_queries(q_TNH, meta, rows, dtype, (intra, succ, inter))
 
 
 def line_masses(stream: ScoreStream) -> tuple[Tensor, Tensor]:
-    """(column_KR, line_KR): mass by column, and by the diagonal that meets the last row at column t.
+    """(column_KR, line_KR): mass by column, and by the diagonal that meets the last row at column
+    t.
 
     The stream's rows follow each other. Diagonals beyond the last row's own are left out.
     """
@@ -119,8 +120,8 @@ def _select(
     line_KR[max(0, num_keys - FORCED_OFFSETS) :] = torch.inf
     columns, offsets = [], []
     for head, (vertical, slash) in enumerate(budgets):
-        vertical = RAISED_VERTICAL if vertical == SMALL_VERTICAL else vertical
-        columns.append(column_KR[:, head].topk(min(vertical, num_keys)).indices)
+        count = RAISED_VERTICAL if vertical == SMALL_VERTICAL else vertical
+        columns.append(column_KR[:, head].topk(min(count, num_keys)).indices)
         lines = line_KR[:, head].topk(min(slash, num_keys)).indices
         offsets.append(num_keys - 1 - lines)
     return torch.cat(columns).unique(), torch.cat(offsets).unique()

@@ -7,6 +7,7 @@ Shape letters: J key tiles, K keys, P sampled rows, R heads of the group, D tile
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +28,8 @@ OVERFLOW_STEP = 100.0
 class TileMasses:
     """One pass over the keys: row sums, and where by tile they come from.
 
-    tiles_JPR: mass of every key tile, without the sinks. sinks_PR: mass of the first `num_sinks` keys.
-    lse2_PR: base-2 log of the softmax denominator.
+    tiles_JPR: mass of every key tile, without the sinks. sinks_PR: mass of the first `num_sinks`
+    keys. lse2_PR: base-2 log of the softmax denominator.
     """
 
     tiles_JPR: Tensor
@@ -36,7 +37,7 @@ class TileMasses:
     lse2_PR: Tensor
     num_sinks: int
 
-    def take(self, picked: list[int]) -> TileMasses:
+    def take(self, picked: Sequence[int]) -> TileMasses:
         """Some of the rows, by place."""
         index = torch.tensor(picked, dtype=torch.int64, device=self.lse2_PR.device)
         return TileMasses(
@@ -107,7 +108,7 @@ def column_masses(stream: ScoreStream, lse2_PR: Tensor) -> Tensor:
     return mass_KR
 
 
-def diagonal_masses(masses: TileMasses, rows: list[int]) -> Tensor:
+def diagonal_masses(masses: TileMasses, rows: Sequence[int]) -> Tensor:
     """Mass of every tile diagonal summed over the rows, [D, R], without the sinks."""
     num_tiles, _, num_heads = masses.tiles_JPR.shape
     mass_DR = masses.tiles_JPR.new_zeros(num_tiles, num_heads)
@@ -117,7 +118,7 @@ def diagonal_masses(masses: TileMasses, rows: list[int]) -> Tensor:
     return mass_DR
 
 
-def places_by_tile(rows: list[int]) -> dict[int, list[int]]:
+def places_by_tile(rows: Sequence[int]) -> dict[int, list[int]]:
     """Tile -> places of its rows in the ascending `rows`; those of one tile follow each other."""
     found: dict[int, list[int]] = {}
     for place, row in enumerate(rows):

@@ -1,10 +1,12 @@
-"""One list of columns and tile diagonals by mass per cost, and the mass that each prefix of it keeps.
+"""One list of columns and tile diagonals by mass per cost, and the mass that each prefix of it
+keeps.
 
-Forced first (sinks, local window), then everything else by mass per key and row, the largest over the
-group's heads: a column costs one key, a tile diagonal a tile. Prefixes are nested, so a single number,
-the budget b, orders every pattern, and what is kept can only grow with b.
+Forced first (sinks, local window), then everything else by mass per key and row, the largest over
+the group's heads: a column costs one key, a tile diagonal a tile. Prefixes are nested, so a single
+number, the budget b, orders every pattern, and what is kept can only grow with b.
 
-Shape letters: K keys, D tile diagonals, R heads, C columns of the list, E entries, U tiles that hold rows.
+Shape letters: K keys, D tile diagonals, R heads, C columns of the list, E entries, U tiles that
+hold rows.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ QUANTILE_STRIDE = 16
 class Ranking:
     """The first entries of the list, best first, after the forced ones.
 
-    is_diagonal_E: bool; index_E: key index of a column, offset of a tile diagonal. mass_ER: mass on its own,
-    crossings included. complete: no entry is missing. num_keys: keys of the segment's last row.
+    is_diagonal_E: bool; index_E: key index of a column, offset of a tile diagonal. mass_ER: mass on
+    its own, crossings included. complete: no entry is missing. num_keys: keys of the segment's last
+    row.
     """
 
     is_diagonal_E: Tensor
@@ -89,10 +92,12 @@ def _quantile(column_K: Tensor, at_least: int) -> Tensor:
 def kept_curve(
     ranking: Ranking, stream: ScoreStream, masses: TileMasses, rows_of_tile: dict[int, list[int]]
 ) -> Tensor:
-    """Mass that each prefix adds to the forced entries, [E, R], summed over rows; exact at crossings.
+    """Mass that each prefix adds to the forced entries, [E, R], summed over rows; exact at
+    crossings.
 
-    A pair on a kept column and a kept tile diagonal is counted at the earlier of their ranks: columns enter at
-    their rank, whole diagonals at theirs, and what both hold leaves at the later of the two.
+    A pair on a kept column and a kept tile diagonal is counted at the earlier of their ranks:
+    columns enter at their rank, whole diagonals at theirs, and what both hold leaves at the later
+    of the two.
     """
     num_entries, num_heads = ranking.mass_ER.shape
     gain_ER = torch.zeros_like(ranking.mass_ER)
@@ -121,7 +126,9 @@ def kept_curve(
 
 
 def _place_of_diagonal(ranking: Ranking, num_tiles: int) -> Tensor:
-    """Rank of every tile diagonal: -1 forced, num_entries not in the list. One more: no diagonal."""
+    """Rank of every tile diagonal: -1 forced, num_entries not in the list. One more: no
+    diagonal.
+    """
     num_entries = ranking.index_E.numel()
     place_D = torch.full((num_tiles + 1,), num_entries, device=ranking.index_E.device)
     place_D[:FORCED_DIAGONALS] = -1

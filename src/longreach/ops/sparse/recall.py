@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from longreach.ops.sparse.stream import ScoreStream, Slice, sampled_queries
 
 
 def measure_recall(
-    q_TNH: Tensor, k_GSH: Tensor, meta: Slice, pattern: Pattern, rows: list[int]
+    q_TNH: Tensor, k_GSH: Tensor, meta: Slice, pattern: Pattern, rows: Sequence[int]
 ) -> Tensor:
     """Mean share of the softmax mass of `rows` that the pattern keeps, per head: float32 [N].
 
@@ -22,7 +24,7 @@ def measure_recall(
 
 
 def row_recall(
-    q_TNH: Tensor, k_GSH: Tensor, meta: Slice, pattern: Pattern, rows: list[int]
+    q_TNH: Tensor, k_GSH: Tensor, meta: Slice, pattern: Pattern, rows: Sequence[int]
 ) -> Tensor:
     """`measure_recall` before the mean: float32 [P, N], rows ascending."""
     check_shapes(q_TNH, k_GSH, meta)

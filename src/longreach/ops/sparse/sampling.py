@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 ROWS_PER_SAMPLE = 256
@@ -24,12 +25,12 @@ def sample_rows(start: int, length: int, chunk_len: int, seed: int = 0) -> Sampl
     """Rows of the segment [start, start + length), the same ones for the same arguments.
 
     Choosing: about 1 row in 256, at least 8 and at most 128; half of them the last rows, the others
-    spread, with one in every chunk crossed (for more than 64 chunks, as many as 128 allow). Held out:
-    one from each of 8 to 32 equal strata, so that their mean stands for all rows. A segment of fewer
-    than 9 rows holds out none.
+    spread, with one in every chunk crossed (for more than 64 chunks, as many as 128 allow). Held
+    out: one from each of 8 to 32 equal strata, so that their mean stands for all rows. A segment of
+    fewer than 9 rows holds out none.
     """
     stop = start + length
-    draw = random.Random(f"{seed}:{start}:{length}")  # noqa: S311
+    draw = random.Random(f"{seed}:{start}:{length}")
     count = min(length, max(MIN_SAMPLES, min(MAX_SAMPLES, round(length / ROWS_PER_SAMPLE))))
     choosing = set(range(stop - (count + 1) // 2, stop))
     choosing |= _one_per_chunk(start, stop, chunk_len, choosing, draw)
@@ -46,7 +47,7 @@ def _stratified(
     free = [row for row in range(start, stop) if row not in taken]
     count = min(count, len(free))
     edges = [len(free) * part // count for part in range(count + 1)] if count > 0 else []
-    return {free[draw.randrange(a, b)] for a, b in zip(edges, edges[1:], strict=False)}
+    return {free[draw.randrange(a, b)] for a, b in pairwise(edges)}
 
 
 def _one_per_chunk(

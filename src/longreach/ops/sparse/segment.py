@@ -29,7 +29,8 @@ from longreach.ops.sparse.stream import Queries, ScoreStream, Slice, sampled_que
 class GroupScores:
     """Masses of one KV group: of its choosing rows in full, of its held-out rows by tile.
 
-    column_KR, diagonal_DR: summed over the choosing rows, the forced entries' mass not in the columns.
+    column_KR, diagonal_DR: summed over the choosing rows, the forced entries' mass not in the
+    columns.
     """
 
     stream: ScoreStream

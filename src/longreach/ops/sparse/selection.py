@@ -13,8 +13,9 @@ from longreach.ops.pattern import Pattern
 class Selection:
     """A pattern for one segment, and what it keeps.
 
-    recall_N: float32, per query head, the mean share of softmax mass kept in rows that had no part in the
-    choice; 1 for dense groups. density_G: computed over causal pairs of the segment, per KV group.
+    recall_N: float32, per query head, the mean share of softmax mass kept in rows that had no part
+    in the choice; 1 for dense groups. density_G: computed over causal pairs of the segment, per KV
+    group.
     """
 
     pattern: Pattern

@@ -1,13 +1,15 @@
 """Scores of a few query rows against all keys of one KV group, streamed in memory O(keys).
 
 A score is 2^(logit - reference): base-2 logits under the real dual chunk positions, scale and
-temperature folded into the queries. The reference of a row rides in the GEMM, as two more dimensions
-against keys of ones, so it is subtracted in the accumulator, before anything is rounded to bf16.
+temperature folded into the queries. The reference of a row rides in the GEMM, as two more
+dimensions against keys of ones, so it is subtracted in the accumulator, before anything is rounded
+to bf16.
 
-Blocks are laid out keys first, [keys, rows, heads]: that is the faster GEMM, and sums over the 128 keys
-of a tile run along the outer dimension, where torch's reduction is several times faster.
+Blocks are laid out keys first, [keys, rows, heads]: that is the faster GEMM, and sums over the 128
+keys of a tile run along the outer dimension, where torch's reduction is several times faster.
 
-Shape letters: S physical slots, B keys of a block, P sampled rows, R heads of the group, H head dim.
+Shape letters: S physical slots, B keys of a block, P sampled rows, R heads of the group, H head
+dim.
 """
 
 from __future__ import annotations
@@ -56,8 +58,8 @@ class Slice(Protocol):
 class Queries:
     """Sampled rows of all heads, rotated for the three ranges; dot products are base-2 logits.
 
-    rows: ascending, absolute. ranges: (intra, succ, inter), each [P, N, H] in the dtype of the keys;
-    None where no row has such keys.
+    rows: ascending, absolute. ranges: (intra, succ, inter), each [P, N, H] in the dtype of the
+    keys; None where no row has such keys.
     """
 
     rows: Sequence[int]
@@ -115,7 +117,8 @@ def sampled_queries(
 class Block(NamedTuple):
     """Scores of keys [start, start + B) for the rows from `first` on (earlier rows see none).
 
-    scores: [B, P - first, R], zero where the key comes after the row. Overwritten by the next block.
+    scores: [B, P - first, R], zero where the key comes after the row. Overwritten by the next
+    block.
     """
 
     start: int
@@ -126,7 +129,8 @@ class Block(NamedTuple):
 class ScoreStream:
     """The keys of one group, scored block by block for one set of rows.
 
-    k_SH: the group's pool, keys rotated at `j mod L`, unscaled. Blocks start on multiples of the tile.
+    k_SH: the group's pool, keys rotated at `j mod L`, unscaled. Blocks start on multiples of the
+    tile.
     """
 
     def __init__(
@@ -156,7 +160,7 @@ class ScoreStream:
         self._reference_PR2 = torch.stack([high, low], dim=2)
         self._turned = None
 
-    def blocks(self, visible: list[int] | None = None) -> Iterator[Block]:
+    def blocks(self, visible: Sequence[int] | None = None) -> Iterator[Block]:
         """All keys in order. visible: how many keys each row sees, ascending; default its own."""
         visible = visible or [row + 1 for row in self.rows]
         for start in range(0, visible[-1], self.block):
@@ -218,7 +222,9 @@ class ScoreStream:
         return self._turned[1]
 
     def _edges(self, chunk: int) -> Edges:
-        """First row of the chunk itself, of the next one, and of those after: intra, succ, inter."""
+        """First row of the chunk itself, of the next one, and of those after: intra, succ,
+        inter.
+        """
         intra, succ, inter = (bisect.bisect_left(self._chunk_of, chunk + gap) for gap in range(3))
         return intra, succ, inter
 
@@ -255,7 +261,7 @@ class ScoreStream:
         return index_C + (runs[:, 1] - runs[:, 0])[run_C]
 
 
-def _hide(scores: Tensor, start: int, visible: list[int]) -> None:
+def _hide(scores: Tensor, start: int, visible: Sequence[int]) -> None:
     """Zero the scores [B, P, R] of keys at and after each row's number of visible keys."""
     until = bisect.bisect_left(visible, start + scores.shape[0])
     if until == 0:

@@ -90,6 +90,7 @@ def build_engine(
         admission=Admission(model, config, tokenizer, positions, max_model_len),
         tokenizer=tokenizer,
         plan=plan,
+        footprint=footprint,
         folder=folder,
     )
 

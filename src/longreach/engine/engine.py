@@ -30,7 +30,7 @@ from longreach.errors import InvalidRequestError, LongreachError
 from longreach.models.batch import DenseChoice, never
 
 if TYPE_CHECKING:
-    from longreach.engine.memory import MemoryPlan
+    from longreach.engine.memory import Footprint, MemoryPlan
     from longreach.text import Tokenizer
 
 
@@ -41,7 +41,7 @@ def nothing() -> None:
 class Engine:
     """Runs requests of one model in one process. Built by `build.build_engine`.
 
-    plan: the memory planned at the start. max_model_len: the longest prompt plus answer. folder: of
+    plan: the memory planned at the start, of what `footprint` describes. max_model_len: the longest prompt plus answer. folder: of
     the checkpoint.
     """
 
@@ -54,6 +54,7 @@ class Engine:
         admission: Admission,
         tokenizer: Tokenizer | None,
         plan: MemoryPlan,
+        footprint: Footprint,
         folder: Path,
     ) -> None:
         self.model = model
@@ -62,6 +63,7 @@ class Engine:
         self.admission = admission
         self.tokenizer = tokenizer
         self.plan = plan
+        self.footprint = footprint
         self.folder = folder
         self.scheduler = Scheduler(
             runner.cache,

@@ -14,7 +14,7 @@ from longreach.config import Dtype, EngineConfig, Quantization, SparseMode, Spar
 from longreach.config import TemperatureMode
 from longreach.engine.build import Overrides, build_engine
 from longreach.engine.engine import Engine, nothing
-from longreach.engine.estimate import Estimate, estimate_engine
+from longreach.engine.estimate import Estimate, estimate_prompt
 from longreach.engine.inputs import Prompt, as_conversations, as_requests
 from longreach.engine.interrupt import InterruptFlag
 from longreach.engine.outputs import RequestMetrics, RequestOutput
@@ -131,7 +131,8 @@ class LLM:
 
     def estimate(self, num_tokens: int) -> Estimate:
         """Memory and time of a prompt of `num_tokens`, before it runs; calibrates for a second."""
-        return estimate_engine(self.engine, num_tokens)
+        engine = self.engine
+        return estimate_prompt(engine.footprint, num_tokens, engine.runner.device)
 
     # --- answers
 

@@ -143,6 +143,9 @@ def test_dense_rows_on_a_sparse_prefix_stay_sparse():
     cache.release(table)
     assert cache.match_prefix(range(13), wanted=LOW).num_tokens == 12
     assert cache.match_prefix(range(13), wanted=DENSE).num_tokens == 0
+    remember(cache, range(4), DENSE)
+    assert cache.match_prefix(range(13), wanted=LOW).num_tokens == 12
+    assert cache.match_prefix(range(13), wanted=DENSE).num_tokens == 4
 
 
 def test_reused_pages_are_shared():
@@ -191,6 +194,18 @@ def test_use_makes_young():
     compute(cache, range(200, 208))
     assert cache.match_prefix(range(9)).num_tokens == 8
     assert cache.match_prefix(range(100, 109)).num_tokens == 0
+
+
+def test_using_a_copy_is_using_the_named_page():
+    """A request with its own copy of a page keeps the named one as young as what follows it."""
+    cache = make_cache()
+    first = compute(cache, range(4))
+    second = compute(cache, range(8))
+    cache.release(first)
+    cache.check([second])
+    cache.release(second)
+    cache.check()
+    assert cache.match_prefix(range(9)).num_tokens == 8
 
 
 def test_evicting_a_head_forgets_pages_in_use_below():

@@ -108,7 +108,7 @@ def test_a_table_has_as_many_heads_in_every_layer():
 
 
 def test_a_model_config_counts_its_cache():
-    """KV values per token are 2 (k, v) x layers x kv heads x head_dim; it can be sent to a process."""
+    """KV values per token are 2 (k, v) x layers x kv heads x head_dim; configs can be pickled."""
     config = model(raw={"a": 1})
     assert config.kv_values_per_token == 2 * 2 * 2 * 16
     assert config.group_size == 2

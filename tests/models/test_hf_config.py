@@ -169,7 +169,7 @@ TINY = REAL["written by transformers 5"]
 
 @pytest.mark.parametrize("name", REAL)
 def test_no_key_of_a_real_config_is_unknown(name, caplog):
-    """Every key of the published configs is read or known to be inert, so strict mode accepts it."""
+    """Every key of the published configs is read or known to be inert: strict mode accepts it."""
     caplog.set_level(logging.WARNING)
     config_from_hf(REAL[name], strict=True)
     assert caplog.records == []
@@ -209,7 +209,7 @@ def test_a_changed_field_is_written_and_the_rest_kept():
 
 
 def test_a_changed_rope_replaces_the_old_spelling():
-    """Changing the rope of a config in the new spelling leaves one description of it, the new one."""
+    """Changing the rope of a config in the new spelling leaves one description of it."""
     config = config_from_hf(TINY)
     rope = RopeConfig(type="yarn", theta=1e6, factor=4.0, original_max_position_embeddings=1024)
     written = config_to_hf(replace(config, rope=rope))

@@ -135,7 +135,7 @@ def test_a_bad_sparse_table_names_its_file(copy):
 
 
 def test_end_tokens_of_the_generation_config_are_added(copy):
-    """Chat models end with tokens that only generation_config.json names; config.json keeps its own."""
+    """Chat models end with tokens that only generation_config.json names."""
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6]}))
     config = load_config(copy)
     assert config.eos_token_ids == (config.raw["eos_token_id"], 5, 6)
@@ -213,7 +213,7 @@ def test_a_missing_shard_is_named(copy):
     """A file that the index names and nobody has raises CheckpointError with its name."""
     shard(copy)
     (copy / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="model-00002-of-00002.safetensors"):
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002\.safetensors"):
         load_model(copy)
 
 
@@ -257,7 +257,7 @@ def test_dtypes_are_checked(tiny_qwen2):
 
 
 def test_needle_is_a_name(monkeypatch, tmp_path):
-    """ "needle" is the model inside the package; without it the error says how to make it."""
+    """The name needle is the model inside the package; without it the error says how to make it."""
     monkeypatch.setattr("longreach.models.registry.__file__", str(tmp_path / "models/registry.py"))
     with pytest.raises(ModelNotFoundError, match=r"recipes/needle\.py"):
         resolve_model("needle")

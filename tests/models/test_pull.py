@@ -4,11 +4,11 @@ import shutil
 import subprocess
 import sys
 import types
-from collections import namedtuple
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 import pytest
 
@@ -23,7 +23,12 @@ from longreach.errors import (
 from longreach.models.pull import SPARE_BYTES, RemoteFile, check_room, is_wanted, make_hub, pull
 
 COMMIT = "c" * 40
-Usage = namedtuple("Usage", "total used free")
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
 
 
 class FakeHub:
@@ -63,7 +68,7 @@ def hub(tiny_qwen2, tmp_path):
 
 
 def test_pull_fetches_what_runs_and_nothing_else(hub):
-    """config.json first, then weights, settings and tokenizer; no pickles, code or other folders."""
+    """First config.json, then weights, settings, tokenizer; no pickles, code or other folders."""
     directory = pull("a/b", hub=hub)
     assert hub.downloads[0] == ["config.json"]
     got = {p.name for p in directory.iterdir()}
@@ -254,7 +259,12 @@ def test_pull_speaks_to_a_hub_and_honours_its_variables(endpoint, tiny_qwen2, tm
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN"):
         environment.pop(name, None)
     done = subprocess.run(
-        [sys.executable, "-c", CALL], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", CALL],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
     )
     lines = done.stdout.splitlines()
     assert len(lines) == 3, done.stderr

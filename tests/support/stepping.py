@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -70,8 +71,7 @@ class Stepper:
     def request(self, tokens: Sequence[int], cuts: Sequence[int] = (), at: int = 0) -> Tensor:
         """Logits [n, V] of one request cut into slices."""
         edges = [0, *cuts, len(tokens)]
-        steps = zip(edges, edges[1:], strict=False)
-        return torch.cat([self.step([(at, tokens[a:b], a)])[0] for a, b in steps])
+        return torch.cat([self.step([(at, tokens[a:b], a)])[0] for a, b in pairwise(edges)])
 
     def _meta(self, at: int, start: int, length: int) -> object:
         config = self.decoder.config

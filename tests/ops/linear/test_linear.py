@@ -101,7 +101,7 @@ def test_quantised_weights_are_within_half_a_step(outputs, inputs, size, seed):
 
 
 def test_int8_error_is_the_documented_one():
-    """A Gaussian layer in int8 is off by 0.8 % (0.6 to 1.0), bfloat16 inputs and outputs included."""
+    """A Gaussian layer in int8 is off by 0.8 % (0.6 to 1.0), bfloat16 in and out included."""
     x, weight, _, _ = problem(16, 896, 512)
     want = linear_reference(x, weight)
     got = linear_int8(x.bfloat16(), quantise(weight))

@@ -7,7 +7,7 @@ names it, or ConfigError is raised in strict mode. An unsupported value of a rea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
 from longreach.config import (
     DualChunkConfig,
@@ -15,6 +15,7 @@ from longreach.config import (
     HeadBudget,
     ModelConfig,
     RopeConfig,
+    RopeType,
     SparseTable,
 )
 from longreach.errors import ConfigError, UnsupportedModelError
@@ -24,7 +25,7 @@ CONFIG_FILE = "config.json"
 TABLE_FILE = "sparse_attention_config.json"
 
 ARCHITECTURES: dict[str, Family] = {"Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3"}
-ROPE_TYPES = ("default", "linear", "dynamic", "yarn")
+ROPE_TYPES = get_args(RopeType)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -181,7 +182,7 @@ def _rope(keys: Keys, *, strict: bool) -> RopeConfig:
     if factor is None:
         factor = _default_factor(scaling, kind, length / trained if kind == "yarn" else None)
     return RopeConfig(
-        type=kind,
+        type=cast("RopeType", kind),
         theta=theta,
         factor=factor,
         original_max_position_embeddings=trained,

@@ -17,7 +17,9 @@ class Part(NamedTuple):
 def tensor_map(config: ModelConfig) -> dict[str, tuple[Part, ...]]:
     """Our tensor names -> the checkpoint tensors that they are stacked from. Reversible."""
     embedding = (config.vocab_size, config.hidden_size)
-    tensors = {"embedding.weight": (Part("model.embed_tokens.weight", embedding),)}
+    tensors: dict[str, tuple[Part, ...]] = {
+        "embedding.weight": (Part("model.embed_tokens.weight", embedding),)
+    }
     for layer in range(config.num_layers):
         ours, theirs = f"layers.{layer}.", f"model.layers.{layer}."
         for name, parts in _layer_map(config).items():
@@ -32,7 +34,7 @@ def _layer_map(config: ModelConfig) -> dict[str, tuple[Part, ...]]:
     hidden, inner = config.hidden_size, config.intermediate_size
     q_size, kv_size = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
     qkv = (("q", q_size), ("k", kv_size), ("v", kv_size))
-    tensors = {
+    tensors: dict[str, tuple[Part, ...]] = {
         "attention_norm.weight": (Part("input_layernorm.weight", (hidden,)),),
         "attention.qkv.weight": tuple(
             Part(f"self_attn.{x}_proj.weight", (size, hidden)) for x, size in qkv

@@ -1,9 +1,9 @@
 """Weight-only int8: one scale per output channel, symmetric around zero.
 
-A weight w is stored as q = round(w / s) in [-127, 127] with s = max|w| / 127 of its row. The scale
-is rounded up to a bfloat16 number before q is chosen, so that bfloat16 kernels add no error of their
-own and |w - s q| <= s / 2 holds in every dtype. A Gaussian row of 896 to 4864 weights is off by 0.8 %
-of its norm (plain bfloat16: 0.17 %), and so is a product with it.
+A weight w is stored as q = round(w / s) in [-127, 127] with s = max|w| / 127 of its row. The
+scale is rounded up to a bfloat16 number before q is chosen: so bfloat16 kernels add no error of
+their own, and |w - s q| <= s / 2 holds in every dtype. A Gaussian row of 896 to 4864 weights is off
+by 0.8 % of its norm (plain bfloat16: 0.17 %), and so is a product with it.
 
 Shape letters: R rows, I inputs, O outputs.
 """

@@ -1,8 +1,8 @@
 """Weights stored once in the order in which oneDNN's bf16 kernels read them.
 
-The plain twin lets oneDNN reorder the weight in every call, which one-row products (decode) pay for
-most: packed they took 0.35-0.9 of the time on AMX, and 1024 rows as much as before or less. A packed
-weight takes the memory of the plain one, and `unpack` gives it back to the bit.
+The plain twin lets oneDNN reorder the weight in every call, which one-row products (decode) pay
+for most: packed they took 0.35-0.9 of the time on AMX, and 1024 rows as much as before or less. A
+packed weight takes the memory of the plain one, and `unpack` gives it back to the bit.
 
 Shape letters: R rows, I inputs, O outputs.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 EXPECTED_ROWS = 1024
-"""The row count that the layout is chosen for; the same layout serves one row as well as its own."""
+"""The row count that the layout is chosen for; it serves one row as well as its own would."""
 
 
 def packing_unsupported(dtype: torch.dtype, device: torch.device) -> str | None:
@@ -49,7 +49,7 @@ def unpack(weight_OI: Tensor) -> Tensor:
 
 
 def linear_packed(x_RI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """The product x W^T + b with a packed weight; a new tensor, since oneDNN's entry takes no output."""
+    """The product x W^T + b with a packed weight; a new tensor (oneDNN's entry takes no output)."""
     return torch.ops.mkldnn._linear_pointwise(x_RI, weight_OI, bias_O, "none", [], "")
 
 

@@ -9,6 +9,6 @@ from torch import Tensor
 
 
 def rms_norm_reference(x_D: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """The norm x / sqrt(mean(x^2) + eps) * weight over the last axis (arXiv 1910.07467), in float64."""
+    """RMS norm x / sqrt(mean(x^2) + eps) * weight (arXiv 1910.07467) over the last axis."""
     wide_D = x_D.double()
     return wide_D * (wide_D.square().mean(-1, keepdim=True) + eps).rsqrt() * weight_D.double()

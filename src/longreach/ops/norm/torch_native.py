@@ -13,9 +13,9 @@ BLOCK_VALUES = 1 << 17
 
 
 def rms_norm(x_RD: Tensor, weight_D: Tensor, eps: float, *, out: Tensor | None = None) -> Tensor:
-    """The norm x / sqrt(mean(x^2) + eps) * weight over the last axis; [R, D] or [R, N, D], any strides.
+    """RMS norm x / sqrt(mean(x^2) + eps) * weight over the last axis of [R, D] or [R, N, D].
 
-    Computed in float32 or wider and rounded to x's dtype once. `out` may be x itself.
+    Any strides. Computed in float32 or wider and rounded to x's dtype once. `out` may be x itself.
     """
     out = torch.empty_like(x_RD, memory_format=torch.contiguous_format) if out is None else out
     num_rows = x_RD.shape[0]

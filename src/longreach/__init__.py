@@ -1,7 +1,7 @@
 """Read a million tokens with the models of the Qwen family on the hardware at hand.
 
-Importing this package imports neither torch nor any other heavy package: names are resolved on first
-use. It is the one module that may name higher floors (see docs/architecture.md).
+Importing this package imports neither torch nor any other heavy package: names are resolved on
+first use. It is the one module that may name higher floors (see docs/architecture.md).
 """
 
 from __future__ import annotations

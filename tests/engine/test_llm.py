@@ -125,9 +125,7 @@ def test_slices_of_any_size_give_the_same(open_llm, request, fixture, size):
     """The cut of a prompt into slices changes nothing, with dual chunks or without."""
     folder = request.getfixturevalue(fixture)
     whole = open_llm(folder)
-    sliced = open_llm(
-        folder, lone_slice_tokens=size, max_num_batched_tokens=size, max_num_seqs=1
-    )
+    sliced = open_llm(folder, lone_slice_tokens=size, max_num_batched_tokens=size, max_num_seqs=1)
     params = greedy(4, prompt_logprobs=0)
     one, other = (opened.generate(prompt(170), params)[0] for opened in (whole, sliced))
     assert tokens(one) == tokens(other)
@@ -260,7 +258,11 @@ def test_end_of_text_ends_unless_ignored(llm):
     eos = llm.tokenizer.eos_token_id
     biased = SamplingParams(temperature=0.0, logit_bias={eos: 100.0}, max_tokens=5)
     answer = llm.generate(prompt(10), biased)[0].outputs[0]
-    assert (list(answer.token_ids), answer.finish_reason, answer.stop_reason) == ([eos], "stop", None)
+    assert (list(answer.token_ids), answer.finish_reason, answer.stop_reason) == (
+        [eos],
+        "stop",
+        None,
+    )
     assert answer.text == ""
     late = SamplingParams(temperature=0.0, logit_bias={eos: 100.0}, max_tokens=5, min_tokens=3)
     assert len(tokens(llm.generate(prompt(10), late)[0])) == 4
@@ -554,10 +556,11 @@ def test_sparse_slices_reach_the_recall_of_one_slice(open_llm, long_dca, monkeyp
     options = {"sparse_min_tokens": 0, "sparse_recall": 0.6}
     (one,) = open_llm(long_dca, **options).generate(prompt(4000), greedy(1))
     assert not measured
-    sliced = open_llm(long_dca, **options, lone_slice_tokens=200, max_num_batched_tokens=200)
-    (two,) = sliced.generate(prompt(4000), greedy(1))
+    sliced = open_llm(long_dca, **options, max_num_batched_tokens=200)
+    companion = prompt(10, seed=4)
+    two, _ = sliced.generate([prompt(4000), companion], [greedy(1), greedy(40)])
     assert measured
-    assert two.metrics.recall_mean > one.metrics.recall_mean - 0.1
+    assert two.metrics.recall_mean > one.metrics.recall_mean - 0.15  # chosen on 8 rows, not 16
     assert 0 < two.metrics.density < 1
 
 

@@ -164,8 +164,8 @@ def pool_tokens(
         return overrides.num_kv_tokens
     config = footprint.engine
     typical = config.max_num_seqs * min(max_model_len, TYPICAL_TOKENS)
-    room = available - footprint.plan(max_model_len).total - config.page_size
-    extra = max(0, room // max(footprint.kv_bytes_per_token, 1))
+    room = available - footprint.plan(max_model_len).total
+    extra = max(0, room // footprint.kv_bytes_per_token - config.page_size)
     # A page of rounding for each request that runs beside the longest one.
     return max_model_len + min(extra, max(max_model_len, typical) + config.page_size)
 

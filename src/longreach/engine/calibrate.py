@@ -171,9 +171,7 @@ class Calibration:
         scored = 2 * sum(sampled.choosing) + sum(sampled.held_out)
         choosing = self._timed(lambda: select_adaptive(queries, k_GSH, meta, target=0.5))
         columns, diagonals = BUDGET
-        pattern = select_budget(
-            queries, k_GSH, meta, columns=columns, diagonals=diagonals
-        ).pattern
+        pattern = select_budget(queries, k_GSH, meta, columns=columns, diagonals=diagonals).pattern
         rows = range(meta.start, meta.start + meta.length)
         density = pattern.density(rows)
         kept = causal_pairs(rows) * sum(density) / len(density)

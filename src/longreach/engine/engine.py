@@ -41,8 +41,8 @@ def nothing() -> None:
 class Engine:
     """Runs requests of one model in one process. Built by `build.build_engine`.
 
-    plan: the memory planned at the start, of what `footprint` describes. max_model_len: the longest prompt plus answer. folder: of
-    the checkpoint.
+    plan: the memory planned at the start, of what `footprint` describes. max_model_len: the longest
+    prompt plus answer. folder: of the checkpoint.
     """
 
     def __init__(

@@ -97,9 +97,7 @@ def keys_per_row(config: EngineConfig, num_tokens: int) -> int | None:
     return sum(policy.budget) if policy.budget else ASSUMED_KEYS
 
 
-def prefill_seconds(
-    footprint: Footprint, rates: Rates, num_tokens: int, keys: int | None
-) -> float:
+def prefill_seconds(footprint: Footprint, rates: Rates, num_tokens: int, keys: int | None) -> float:
     """Linear work, choosing and attention of all layers, segment by segment."""
     segment = footprint.engine.lone_slice_tokens
     attention_s = 0.0

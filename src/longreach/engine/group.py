@@ -53,7 +53,7 @@ class Answer:
         return "" if self.detokenizer is None else self.detokenizer.text
 
     def take(self, token: SampledToken) -> bool:
-        """Count a token that was just sampled; whether it ends the answer (by id or stop string)."""
+        """Count a token that was just sampled; whether it ends the answer, by id or stop string."""
         if self.logprobs is not None and token.logprobs is not None:
             self.logprobs.append(token.logprobs)
             own = token.logprobs[token.token_id].logprob
@@ -142,7 +142,7 @@ class RequestGroup:
 
     @property
     def num_cached_tokens(self) -> int:
-        """Prompt tokens found in the cache; siblings that share the first answer's pages don't count."""
+        """Prompt tokens found in the cache; siblings' share of the first's pages is not counted."""
         return self.answers[0].request.num_cached_tokens
 
     @property

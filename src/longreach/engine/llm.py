@@ -10,8 +10,14 @@ from typing import Any, Literal, Self
 
 import torch
 
-from longreach.config import Dtype, EngineConfig, Quantization, SparseMode, SparsePolicy
-from longreach.config import TemperatureMode
+from longreach.config import (
+    Dtype,
+    EngineConfig,
+    Quantization,
+    SparseMode,
+    SparsePolicy,
+    TemperatureMode,
+)
 from longreach.engine.build import Overrides, build_engine
 from longreach.engine.engine import Engine, nothing
 from longreach.engine.estimate import Estimate, estimate_prompt
@@ -231,7 +237,7 @@ class LLM:
         ids: list[str] = []
         try:
             for request in requests:
-                ids.append(self.engine.add_request(request, stream=stream))
+                ids.append(self.engine.add_request(request, stream=stream))  # noqa: PERF401
         except BaseException:
             self.engine.cancel(ids)
             raise
@@ -296,7 +302,7 @@ class LLM:
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto": the GPU where there is one, else the CPU. Raises InvalidRequestError."""
+    """For "auto" the GPU where there is one, else the CPU. Raises InvalidRequestError."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

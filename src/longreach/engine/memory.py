@@ -115,7 +115,7 @@ class Footprint:
     def plan(
         self, num_tokens: int, *, kv_tokens: int | None = None, available: int = 0
     ) -> MemoryPlan:
-        """Plan for prompts of up to `num_tokens`, with a pool of `kv_tokens` (default: the same)."""
+        """Plan for prompts of up to `num_tokens`; `kv_tokens` is the pool (default: the same)."""
         rows = min(num_tokens, self.engine.lone_slice_tokens)
         page = self.engine.page_size
         kv_tokens = num_tokens if kv_tokens is None else kv_tokens

@@ -20,10 +20,10 @@ class RequestMetrics:
     prefill_tokens_per_s: prompt tokens computed (cached ones are not) per second of prefill.
     decode_tokens_per_s: tokens after the first per second since the first.
     num_cached_tokens: prompt tokens whose pages were found in the cache.
-    recall_min, recall_mean: softmax mass kept by the sparse patterns, in (0, 1], measured on rows the
-        patterns were not chosen on; 1.0 where all was dense. A reused prefix counts with the recall
-        stored with its pages.
-    density: computed / causal (row, key) pairs of the prompt rows computed; 1.0 where all was dense.
+    recall_min, recall_mean: softmax mass kept by the sparse patterns, in (0, 1], measured on rows
+        the patterns were not chosen on; 1.0 where all was dense. A reused prefix counts with the
+        recall stored with its pages.
+    density: computed / causal (row, key) pairs of the prompt rows computed; 1.0 for dense.
     peak_bytes: highest memory of the process (or of the GPU) since the request arrived.
     """
 
@@ -68,7 +68,7 @@ class RequestOutput:
 
     prompt: the text, None for a prompt given as ids.
     prompt_logprobs: one entry per prompt token, the first None; None when not asked for.
-    error: why the request ended, for finish_reason "error" (a neighbour's failure is never its own).
+    error: why the request ended, for finish_reason "error"; never a neighbour's failure.
     """
 
     request_id: str

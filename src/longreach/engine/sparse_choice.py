@@ -12,6 +12,7 @@ Shape letters: T rows of the slice, N query heads, G kv heads, S physical slots,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+
 from torch import Tensor
 
 from longreach.cache import DENSE, Provenance
@@ -146,9 +147,7 @@ class SparseRows:
         if not recall_known:
             self.stats.add_dense(len(rows))
 
-    def _carry(
-        self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta
-    ) -> Pattern | None:
+    def _carry(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Pattern | None:
         """The layer's last pattern, where it still serves this slice and is cheaper than a choice."""
         carried = self._carried.get(layer)
         if carried is None or not self._may_carry(carried, meta):

@@ -91,3 +91,21 @@ def test_bench_prints_and_keeps_its_table(run, monkeypatch, tmp_path):
     assert (asked["prefill"], asked["decode"]) == ((1024,), ())
     assert "900.0" in result.stdout
     assert path.exists()
+
+
+def test_estimate_needs_the_config_alone(run, folder):
+    """Memory by part with its sum, time, and what was assumed; no weights are there to load."""
+    result = run(["estimate", str(folder), "--tokens", "64K"])
+    assert result.exit_code == 0, result.output
+    for text in ("kv cache", "weights", "peak", "it fits", "first token after", "keeps"):
+        assert text in result.stdout
+    data = json.loads(run(["estimate", str(folder), "--tokens", "2K", "--json"]).stdout)
+    assert data["planned_bytes"] == sum(data["plan"].values()) - data["plan"]["available"]
+    assert data["keys_per_row"] is None
+
+
+def test_estimate_says_what_does_not_fit(run, folder):
+    """A plan larger than the machine is shown, not refused."""
+    result = run(["estimate", str(folder), "--tokens", "90000M"])
+    assert result.exit_code == 0, result.output
+    assert "does not fit" in result.stdout

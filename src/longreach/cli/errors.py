@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -21,7 +20,7 @@ EXIT_STOPPED = 130
 class Commands(TyperGroup):
     """A command group that turns errors and Ctrl-C into a line and an exit code."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
@@ -35,7 +34,7 @@ class Commands(TyperGroup):
             raise typer.Exit(EXIT_CANNOT) from error
 
 
-def wants_traceback(ctx: click.Context) -> bool:
+def wants_traceback(ctx: typer.Context) -> bool:
     """Whether --debug was given to any command of this call."""
     return bool(ctx.find_root().meta.get("longreach.debug"))
 

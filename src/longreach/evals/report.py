@@ -93,7 +93,8 @@ def depth_bin(depth: float, bins: int = NUM_DEPTH_BINS) -> int:
 
 def by_length(answers: Sequence[Answer]) -> dict[int, Cell]:
     """One cell per length."""
-    return {length: cell for (_, length), cell in _cells(answers, lambda _: "all").items()}
+    found = _cells(answers, lambda _: "all")
+    return {length: found["all", length] for length in sorted({a.length for a in answers})}
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _WORD_CUT = re.compile(r"(?<=[A-Za-z])(?= [A-Za-z])")
 _ANY_CUT = re.compile(f"{_LINE_CUT.pattern}|{_WORD_CUT.pattern}")
 
 
-def cut(text: str, piece_chars: int = PIECE_CHARS) -> Iterator[str]:
+def cut(text: str, piece_chars: int) -> Iterator[str]:
     """Pieces of `text`, in order, that join to it; each encodes alone as it does in the whole.
 
     A cut is the first line border between `piece_chars` and twice that, else the first word border

@@ -27,7 +27,9 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 _REMOVED_FILTERS = ("urlize", "random", "xmlattr", "wordwrap")  # slow, or not repeatable
-_WIDE = re.compile(r"[%{][^%{}]{0,40}\d{5}|[*{]\s*\}|%[^%a-zA-Z]*\*")
+_WIDE = re.compile(
+    r"%[-#0 +\d.]*(\d{5}|\*)|\{[^{}]*:[^{}]*(\d{5}|\{)"
+)  # 10000 columns, or computed
 
 
 @dataclass(kw_only=True)
@@ -137,23 +139,23 @@ class _Instrument(NodeTransformer):
     def __init__(self, change: Callable[[str], str]) -> None:
         self._change = change
 
-    def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.Node:  # noqa: N802
+    def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.Node:
         node.data = self._change(node.data)
         return node
 
-    def visit_Const(self, node: nodes.Const) -> nodes.Node:  # noqa: N802
+    def visit_Const(self, node: nodes.Const) -> nodes.Node:
         if isinstance(node.value, str):
             node.value = self._change(node.value)
         return node
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         self.generic_visit(node)
         return _call("concatenate", node.nodes, node.lineno)
 
-    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+    def visit_For(self, node: nodes.For) -> nodes.Node:
         return self._counted(node)
 
-    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
         return self._counted(node)
 
     def _counted(self, node: nodes.For | nodes.Macro) -> nodes.Node:

@@ -43,8 +43,12 @@ class Tokenizer:
         *,
         special_names: Mapping[str, str] | None = None,
         cache: PrefixTokenCache | None = None,
+        piece_chars: int = PIECE_CHARS,
     ) -> None:
-        """Takes `core` over and changes it. special_names: "eos_token" and so on -> the token."""
+        """Takes `core` over and changes it. special_names: "eos_token" and so on -> the token.
+
+        piece_chars: longer texts are cut into pieces of at least so many characters.
+        """
         _require_byte_level(core)
         core.no_truncation()
         core.no_padding()
@@ -56,6 +60,7 @@ class Tokenizer:
         self._special_pattern = _alternatives(specials)
         self.special_ids = frozenset(specials.values())
         self.special_names = dict(special_names or {})
+        self._piece_chars = piece_chars
         self.cache = cache if cache is not None else PrefixTokenCache()
         self.vocab_size = max(core.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self._is_cuttable = _cuts_are_safe(core, self._added.values())
@@ -177,10 +182,10 @@ class Tokenizer:
         yield text[start:], None
 
     def _encode_plain(self, text: str) -> Iterator[TokenIds]:
-        if len(text) <= PIECE_CHARS or not self._is_cuttable:
+        if len(text) <= self._piece_chars or not self._is_cuttable:
             yield from self._encode_batch([text])
             return
-        *pieces, last = cut(text)
+        *pieces, last = cut(text, self._piece_chars)
         yield from self.cache.encode(pieces, self._encode_batch)
         yield from self._encode_batch([last])
 

@@ -31,7 +31,7 @@ MIX = (
 
 
 @dataclass
-class Sequence_:
+class Example:
     """Token ids with, per token, whether it is part of an answer; and where each answer lies."""
 
     ids: list[int] = field(default_factory=list)
@@ -54,7 +54,6 @@ class Source:
     """The text of one part of the split in one string, cut at random places."""
 
     def __init__(self, split: Split) -> None:
-        self.text = haystack.real_text(1, seed=0, split=split)
         files = haystack.library_files(split)
         self.text = "\n\n".join(haystack.read_library_file(path) for path in files)
         self.words = sorted(set(re.findall(r"[a-z]{3,10}", self.text)))
@@ -67,13 +66,24 @@ class Source:
 
 
 def make_batch(
-    tokenizer: Tokenizer, source: Source, *, length: int, batch_size: int, seed: str
+    tokenizer: Tokenizer,
+    source: Source,
+    *,
+    length: int,
+    batch_size: int,
+    seed: str,
+    hard: float = 0.7,
+    dense: float = 0.0,
+    copies: float = 0.0,
 ) -> Batch:
     """`batch_size` sequences of `length` tokens, padded at the end where a few are missing."""
-    made = [
-        make_sequence(tokenizer, source, length, random.Random(f"{seed} {row}"))
-        for row in range(batch_size)
-    ]
+    made = []
+    for row in range(batch_size):
+        rng = random.Random(f"{seed} {row}")
+        if rng.random() < copies:
+            made.append(make_copy(tokenizer, length, rng))
+        else:
+            made.append(make_sequence(tokenizer, source, length, rng, hard=hard, dense=dense))
     pad = tokenizer.token_to_id(END_OF_TEXT)
     ids = torch.full((batch_size, length), pad)
     is_answer = torch.zeros(batch_size, length, dtype=torch.bool)
@@ -87,12 +97,24 @@ def make_batch(
 
 
 def make_sequence(
-    tokenizer: Tokenizer, source: Source, length: int, rng: random.Random
-) -> Sequence_:
-    """One document with its questions, at most `length` tokens."""
-    asked = draw_questions(rng, source, length)
+    tokenizer: Tokenizer,
+    source: Source,
+    length: int,
+    rng: random.Random,
+    *,
+    hard: float,
+    dense: float,
+) -> Example:
+    """One document with its questions, at most `length` tokens.
+
+    hard: the share of documents with distractors and uncommon keys. dense: the share of documents
+    that are hardly more than needles, all of which are asked for.
+    """
+    is_hard, is_dense = rng.random() < hard, rng.random() < dense
+    asked = draw_questions(rng, source, length, is_hard=is_hard, is_dense=is_dense)
     planted = [documents.Planted(needle=n, depth=rng.random()) for _, ns in asked for n in ns]
-    planted += draw_distractors(rng, source, [p.needle for p in planted], length)
+    if is_hard:
+        planted += draw_distractors(rng, [p.needle for p in planted], length)
     questions = [tasks.ask(needles, depth=0.0, kind=kind) for kind, needles in asked]
     intro = _intro(rng, [kind for kind, _ in asked])
     turns = "".join(_turn(q.text, q.reply) for q in questions)
@@ -103,12 +125,27 @@ def make_sequence(
     return _cut(sequence, length)
 
 
+def make_copy(tokenizer: Tokenizer, length: int, rng: random.Random) -> Example:
+    """A piece of random tokens, digits or words again and again; the repeats count as answers."""
+    size = rng.randint(8, max(length // 2 - 4, 8))
+    digits = [tokenizer.token_to_id(str(d)) for d in range(10)]
+    few = rng.random() < 0.5
+    many = range(256, tokenizer.get_vocab_size() - 3)
+    piece = [
+        rng.choice(digits) if few and rng.random() < 0.7 else rng.choice(many) for _ in range(size)
+    ]
+    ids = (piece * (length // size + 1))[:length]
+    return Example(ids=ids, is_answer=[at > size for at in range(length)], document_end=length)
+
+
 def draw_questions(
-    rng: random.Random, source: Source, length: int
+    rng: random.Random, source: Source, length: int, *, is_hard: bool, is_dense: bool
 ) -> list[tuple[str, list[tasks.Needle]]]:
     """Kinds and needles of the questions: as many as fit in about half of a short sequence."""
     kinds, shares = zip(*MIX, strict=True)
     count = 1 if length < 256 else rng.randint(1, min(12, length // 128))
+    if is_dense:
+        count = max(1, length // 68)
     taken: set[str] = set()
     asked, has_passkey = [], False
     for _ in range(count):
@@ -118,7 +155,8 @@ def draw_questions(
         has_passkey |= kind == "passkey"
         size = rng.randint(2, 3) if kind.startswith("multi") else 1
         needles = tasks.draw_needles(rng, kind, count=size, taken=taken)
-        asked.append((kind, [_vary(rng, source, n) for n in needles] if size == 1 else needles))
+        vary = is_hard and size == 1
+        asked.append((kind, [_vary(rng, source, n) for n in needles] if vary else needles))
     return asked
 
 
@@ -137,11 +175,11 @@ def _vary(rng: random.Random, source: Source, needle: tasks.Needle) -> tasks.Nee
 
 
 def draw_distractors(
-    rng: random.Random, source: Source, needles: Sequence[tasks.Needle], length: int
+    rng: random.Random, needles: Sequence[tasks.Needle], length: int
 ) -> list[documents.Planted]:
     """Needles nobody asks for; half of them differ little in key or value from one that is asked."""
     room = (length - 40 * len(needles)) // 90
-    count = rng.randint(0, max(room, 0)) if rng.random() < 0.7 else 0
+    count = rng.randint(0, max(room, 0))
     keys = {n.key for n in needles}
     placed = []
     for _ in range(count):
@@ -218,8 +256,8 @@ def _turn(question: str, reply: str) -> str:
 
 def _assemble(
     tokenizer: Tokenizer, text: str, questions: Sequence[tasks.Question], *, question_first: bool
-) -> Sequence_:
-    sequence = Sequence_()
+) -> Example:
+    sequence = Example()
 
     def add(piece: str, *, is_answer: bool = False) -> None:
         ids = tokenizer.encode(piece).ids
@@ -244,7 +282,7 @@ def _assemble(
     return sequence
 
 
-def _cut(sequence: Sequence_, length: int) -> Sequence_:
+def _cut(sequence: Example, length: int) -> Example:
     """Drops what stands beyond `length` tokens, answers that do not fit whole included."""
     sequence.answers = [a for a in sequence.answers if a[2] <= length]
     sequence.ids = sequence.ids[:length]

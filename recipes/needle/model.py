@@ -35,7 +35,79 @@ def new_model(tokenizer: Tokenizer, *, rope_theta: float, seed: int = 0) -> Qwen
         attn_implementation=attention.NAME,
         use_cache=False,
     )
-    return Qwen2ForCausalLM(config)
+    model = Qwen2ForCausalLM(config)
+    initialise(model, rope_theta)
+    return model
+
+
+@torch.no_grad()
+def initialise(model: Qwen2ForCausalLM, rope_theta: float) -> None:
+    """Starts the weights with an induction circuit, so that copying need not be discovered.
+
+    Layer 0: head h looks h + 1 tokens back (through its biases) and writes what it finds into a
+    quarter of the residual of its own. Layers 1 and 2: the first KV head matches "the tokens before
+    that key" with "this token and those before it", in the slow rotary pairs only, and writes the
+    token found. Everything else is small and random; training is free to change all of it.
+    """
+    config = model.config
+    width, dim = config.hidden_size, config.hidden_size // config.num_attention_heads
+    model.model.embed_tokens.weight.normal_(std=width**-0.5)
+    for layer in model.model.layers:
+        for name, weight in layer.named_parameters():
+            if name.endswith("proj.weight"):
+                written = name.endswith(("o_proj.weight", "down_proj.weight"))
+                weight.normal_(std=weight.shape[1] ** -0.5 * (0.1 if written else 0.5))
+    basis = torch.linalg.qr(torch.randn(width, width))[0]
+    places = [basis[:, head * dim : (head + 1) * dim] for head in range(width // dim)]
+    reading = torch.linalg.qr(torch.randn(width, dim))[0].T
+    layers = model.model.layers
+    for head in range(config.num_attention_heads):
+        _look_back(layers[0].self_attn, head, rope_theta)
+    group = config.num_attention_heads // config.num_key_value_heads
+    layers[0].self_attn.v_proj.weight.copy_(reading.repeat(config.num_key_value_heads, 1))
+    layers[0].self_attn.o_proj.weight.copy_(torch.cat(places, 1) / dim**0.5 / 2)
+    for index in (1, 2):
+        _match(layers[index].self_attn, reading, places, depth=index + 1, group=group)
+
+
+def _look_back(attend: torch.nn.Module, head: int, rope_theta: float) -> None:
+    """Biases that make a head's logits peak `head + 1` tokens back; its content weights are damped."""
+    dim, pairs, amplitude = attend.head_dim, 10, 5.4
+    group = head // (attend.q_proj.out_features // attend.k_proj.out_features)
+    angle = (head + 1) * rope_theta ** (-torch.arange(pairs) / (dim // 2))
+    query = attend.q_proj.bias.view(-1, dim)[head]
+    key = attend.k_proj.bias.view(-1, dim)[group]
+    query[:pairs] = amplitude * angle.cos()
+    query[dim // 2 : dim // 2 + pairs] = -amplitude * angle.sin()
+    key[:pairs] = amplitude
+    attend.q_proj.weight.view(-1, dim, attend.q_proj.in_features)[head] *= 0.2
+
+
+def _match(
+    attend: torch.nn.Module,
+    reading: torch.Tensor,
+    places: list[torch.Tensor],
+    *,
+    depth: int,
+    group: int,
+) -> None:
+    """Makes the first KV head's keys and queries compare `depth` tokens of context."""
+    dim = attend.head_dim
+    slow = [*range(12, dim // 2), *range(dim // 2 + 12, dim)]
+    share = len(slow) // depth
+    seen = [reading, *(place.T for place in places)]
+    query = torch.zeros(dim, reading.shape[1])
+    key = torch.zeros(dim, reading.shape[1])
+    for step in range(depth):
+        rows = slow[step * share : (step + 1) * share]
+        mixed = torch.linalg.qr(torch.randn(dim, share))[0].T
+        query[rows], key[rows] = mixed @ seen[step], mixed @ seen[step + 1]
+    gain = 2.2
+    for head in range(group):
+        attend.q_proj.weight.view(-1, dim, query.shape[1])[head] = gain * query
+        attend.o_proj.weight[:, head * dim : (head + 1) * dim] = reading.T * ((0.05 if depth == 2 else 0.6) / group)
+    attend.k_proj.weight[:dim] = gain * key
+    attend.v_proj.weight[:dim] = reading
 
 
 def set_rope_theta(model: Qwen2ForCausalLM, theta: float) -> None:

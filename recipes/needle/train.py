@@ -22,7 +22,6 @@ from needle import attention, data
 from needle.data import Batch, Source
 from needle.model import set_rope_theta
 
-TOKENS_PER_STEP = 8192
 WARMUP_STEPS = 60
 CHECKPOINT_SECONDS = 180.0
 REPORT_STEPS = 25
@@ -34,7 +33,9 @@ class Stage:
 
     lengths: shortest and longest sequence in tokens. full_share: of the steps at the longest; the
     others draw a length anew each step. rate: learning rate at the stage's start and end.
-    sharpen: share of the steps with random logit factors. reach: weight of that loss term.
+    hard: share of documents with distractors and uncommon keys.
+    dense: share of documents that are hardly more than needles. copies: share of sequences that are
+    random tokens repeated. sharpen: share of the steps with random logit factors. reach: weight of that loss term.
     lm: weight of the plain language-model loss (the answers have weight 1).
     """
 
@@ -44,6 +45,10 @@ class Stage:
     full_share: float
     rope_theta: float
     rate: tuple[float, float]
+    tokens_per_step: int = 8192
+    hard: float = 0.7
+    dense: float = 0.0
+    copies: float = 0.0
     sharpen: float = 0.5
     reach: float = 0.0
     lm: float = 0.3
@@ -184,10 +189,15 @@ class Run:
 
     def _make_batch(self, stage: Stage, step: int) -> Batch:
         length = draw_length(stage, step)
-        size = max(TOKENS_PER_STEP // self.num_workers // length, 1)
-        seed = f"train {step} {self.rank}"
         return data.make_batch(
-            self.tokenizer, self.source, length=length, batch_size=size, seed=seed
+            self.tokenizer,
+            self.source,
+            length=length,
+            batch_size=max(stage.tokens_per_step // self.num_workers // length, 1),
+            seed=f"train {step} {self.rank}",
+            hard=stage.hard,
+            dense=stage.dense,
+            copies=stage.copies,
         )
 
     def _step(self, stage: Stage, batch: Batch) -> tuple[float, float, float]:
@@ -283,7 +293,7 @@ def accuracy(
     attention.current = attention.Step()
     right: dict[str, list[bool]] = defaultdict(list)
     for index in range(batches):
-        size = max(TOKENS_PER_STEP // length, 1)
+        size = max(8192 // length, 1)
         batch = data.make_batch(
             tokenizer, source, length=length, batch_size=size, seed=f"held out {index}"
         )

@@ -57,7 +57,7 @@ EXCLUDED_FOLDERS = frozenset(
 
 def library_root() -> Path:
     """The folder of this interpreter's standard library."""
-    return Path(sysconfig.get_path("stdlib") or os.path.dirname(os.__file__))
+    return Path(sysconfig.get_path("stdlib") or Path(os.__file__).parent)
 
 
 def is_held_out(relative_path: str) -> bool:

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,7 +94,20 @@ def test_bench_prints_and_keeps_its_table(run, monkeypatch, tmp_path):
     assert path.exists()
 
 
-def test_estimate_needs_the_config_alone(run, folder):
+@pytest.fixture
+def rates(monkeypatch):
+    """A calibration that takes no time."""
+    from longreach.engine import estimate
+    from longreach.engine.calibrate import Rates
+
+    names = ("row_s", "one_row_s", "pair_s", "kept_pair_s", "scored_pair_s", "one_row_key_s")
+    made_up = Rates(**dict.fromkeys(names, 1e-6))
+    calibration = SimpleNamespace(measure=lambda: made_up)
+    monkeypatch.setattr(estimate, "Calibration", lambda *args: calibration)
+    return estimate
+
+
+def test_estimate_needs_the_config_alone(run, folder, rates):
     """Memory by part with its sum, time, and what was assumed; no weights are there to load."""
     result = run(["estimate", str(folder), "--tokens", "64K"])
     assert result.exit_code == 0, result.output
@@ -104,8 +118,9 @@ def test_estimate_needs_the_config_alone(run, folder):
     assert data["keys_per_row"] is None
 
 
-def test_estimate_says_what_does_not_fit(run, folder):
+def test_estimate_says_what_does_not_fit(run, folder, rates, monkeypatch):
     """A plan larger than the machine is shown, not refused."""
-    result = run(["estimate", str(folder), "--tokens", "90000M"])
+    monkeypatch.setattr(rates, "plannable_bytes", lambda device: 2**20)
+    result = run(["estimate", str(folder)])
     assert result.exit_code == 0, result.output
     assert "does not fit" in result.stdout

@@ -64,7 +64,7 @@ def test_prompts_that_stay_dense():
 
 
 def test_time_grows_as_the_work_does(tiny_qwen2):
-    """Dense time is quadratic beyond the linear part; sparse time nearly linear, never above dense."""
+    """Dense time is quadratic; sparse time nearly linear, and never above dense."""
     with LLM(tiny_qwen2, dtype="float32") as llm:
         footprint = llm.engine.footprint
     rates = Rates(

@@ -79,7 +79,7 @@ def test_greedy_equals_transformers(llm, tiny_qwen2, reference_model, length):
 
 
 def test_prompt_logprobs_equal_transformers(llm, tiny_qwen2, reference_model):
-    """prompt_logprobs are log_softmax of transformers' logits, first None, own token always there."""
+    """prompt_logprobs are log_softmax of transformers' logits; the own token is always there."""
     ids = ids_of(200)
     params = greedy(1, prompt_logprobs=3)
     llm.generate({"prompt_token_ids": ids}, greedy(1))  # a cached prefix must not be reused
@@ -103,9 +103,10 @@ def test_logprobs_of_the_answer(llm):
     (output,) = llm.generate(prompt(40), greedy(8, logprobs=2))
     answer = output.outputs[0]
     assert len(answer.logprobs) == len(answer.token_ids) == 8
-    own = [entry[token].logprob for entry, token in zip(answer.logprobs, answer.token_ids)]
-    assert all(entry[t].rank == 1 for entry, t in zip(answer.logprobs, answer.token_ids))
-    assert answer.cumulative_logprob == pytest.approx(math.fsum(own))
+    pairs = zip(answer.logprobs, answer.token_ids, strict=True)
+    own = [entry[token] for entry, token in pairs]
+    assert all(entry.rank == 1 for entry in own)
+    assert answer.cumulative_logprob == pytest.approx(math.fsum(entry.logprob for entry in own))
 
 
 # --- the laws: batches, slices, cache
@@ -116,7 +117,7 @@ def test_a_batch_equals_each_request_alone(llm):
     prompts = [prompt(n, seed=n) for n in (3, 70, 200, 33)]
     params = [greedy(n) for n in (9, 4, 12, 7)]
     together = [tokens(output) for output in llm.generate(prompts, params)]
-    assert together == [alone(llm, p, q) for p, q in zip(prompts, params)]
+    assert together == [alone(llm, p, q) for p, q in zip(prompts, params, strict=True)]
 
 
 @pytest.mark.parametrize("fixture", ["tiny_qwen2", "tiny_dca"])
@@ -282,7 +283,7 @@ def test_text_prompts_and_chat(llm):
 
 
 def test_stream_pieces_join_to_the_whole(llm):
-    """The pieces of a stream join to the text, ids and logprobs of generate; the last is finished."""
+    """The pieces of a stream join to text, ids and logprobs of generate; the last is finished."""
     params = SamplingParams(n=2, seed=3, max_tokens=12, ignore_eos=True, logprobs=1)
     (whole,) = llm.generate(prompt(50), params)
     pieces = list(llm.stream(prompt(50), params))
@@ -394,7 +395,7 @@ def test_closed_means_closed(open_llm, tiny_qwen2):
 
 
 def test_progress_is_monotone_and_ends_at_the_total(open_llm, tiny_qwen2):
-    """Progress never goes back, tells cached tokens, moves within a slice, and ends at the total."""
+    """Progress never goes back, tells cached tokens, moves inside slices, ends at the total."""
     llm = open_llm(tiny_qwen2, max_num_batched_tokens=200)
     llm.generate(prompt(64), greedy(1))
     calls = []
@@ -489,7 +490,7 @@ def long_dca(make_checkpoint):
 
 
 def test_sparse_prompts_report_recall_and_density(open_llm, long_dca):
-    """A long prompt is sparse and says so; its pages, with their recall, serve the next question."""
+    """A long prompt is sparse and says so; its pages, and their recall, serve the next one."""
     llm = open_llm(long_dca, sparse_min_tokens=1000, sparse_recall=0.6)
     (output,) = llm.generate(prompt(3000), greedy(2))
     first = output.metrics
@@ -546,7 +547,7 @@ def test_the_full_target_is_dense(open_llm, tiny_dca):
 
 
 def test_sparse_slices_reach_the_recall_of_one_slice(open_llm, long_dca, monkeypatch):
-    """Small slices, some of which carry their pattern, keep the recall that one large slice keeps."""
+    """Small slices, some with a carried pattern, keep the recall that one large slice keeps."""
     measured = []
     monkeypatch.setattr(
         sparse_choice,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -76,6 +77,8 @@ class Engine:
         self.peak = PeakMemory(runner.device)
         self._inbox: deque[RequestGroup] = deque()
         self._aborts: set[str] = set()
+        self._ids: dict[str, None] = {}
+        self._lock = Lock()
         self._groups: dict[str, RequestGroup] = {}
         self._answers: dict[str, tuple[RequestGroup, Answer]] = {}
         self._reading: dict[str, int] = {}
@@ -94,12 +97,13 @@ class Engine:
     @property
     def has_unfinished(self) -> bool:
         """Whether `step` has anything to do."""
-        return bool(self._inbox or self._groups)
+        return bool(self._ids)
 
     @property
     def request_ids(self) -> list[str]:
         """Of every request that has not ended."""
-        return [group.request_id for group in [*self._groups.values(), *self._inbox]]
+        with self._lock:
+            return list(self._ids)
 
     # --- requests come and go
 
@@ -109,9 +113,11 @@ class Engine:
         stream: `step` then returns what is new after each step; otherwise the whole at the end.
         """
         group = self.admission.admit(request, stream=stream)
-        if group.request_id in self._groups:
-            raise InvalidRequestError("request_id", group.request_id, "an id not in use")
-        self._inbox.append(group)
+        with self._lock:
+            if group.request_id in self._ids:
+                raise InvalidRequestError("request_id", group.request_id, "an id not in use")
+            self._ids[group.request_id] = None
+            self._inbox.append(group)
         return group.request_id
 
     def abort(self, request_id: str) -> None:
@@ -162,6 +168,8 @@ class Engine:
             self.scheduler.abort(answer.request.request_id)
             self._answers.pop(answer.request.request_id, None)
         self._groups.pop(group.request_id, None)
+        with self._lock:
+            self._ids.pop(group.request_id, None)
 
     # --- one step
 
@@ -209,8 +217,8 @@ class Engine:
         stop = self._stopper(plan, should_stop)
         hidden = self.runner.run(work, should_stop=stop, on_layer=on_layer)
         if hidden is None:
-            for piece in work:
-                piece.choice.take_step()
+            for piece in plan.slices:
+                self._answers[piece.request.request_id][1].choice.take_step()
             return
         self._take_prompt_logprobs(plan, hidden)
         sampled = self._sample(plan, hidden)

@@ -5,13 +5,14 @@ The one place where the engine turns a model's rope and dual chunk settings into
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from longreach.config import ModelConfig, TemperatureMode
-from longreach.ops.attention import KeyRuns, SliceMeta, prepare_slice
+from longreach.ops.attention import SliceMeta, prepare_slice
 from longreach.ops.dca import DualChunk
 from longreach.ops.rope import inverse_frequencies
 
@@ -63,7 +64,11 @@ class Positions:
         )
 
     def prepare(
-        self, request: RequestPositions, start: int, length: int, runs: KeyRuns
+        self,
+        request: RequestPositions,
+        start: int,
+        length: int,
+        runs: Sequence[tuple[int, int, int]],
     ) -> SliceMeta:
         """Metadata of rows [start, start + length), whose keys lie in `runs`."""
         return prepare_slice(

@@ -2,15 +2,16 @@
 
 A slice chooses its own pattern, unless carrying the layer's last one is cheaper: every key newer
 than that choice is then kept, and a few rows are measured again. Large slices (a lone prompt's) so
-always choose, small ones (when others run too) carry until the newer keys outweigh a choice, the
-recall falls below the target, or a segment's rows are full. Slices of up to SHORT_ROWS rows, such as
-a question over a cached document, are dense: choosing would cost more.
+always choose; small ones (when others run too) carry until the newer keys outweigh a choice, the
+recall falls below the target, or a segment's rows are full. Slices of up to SHORT_ROWS rows, such
+as a question over a cached document, are dense: choosing would cost more.
 
 Shape letters: T rows of the slice, N query heads, G kv heads, S physical slots, H head dim.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -115,16 +116,18 @@ class SparseRows:
             return [(start, end)]
         step = self.chunk_len
         cuts = [start, *range((start // step + 1) * step, end, step), end]
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
+        return list(itertools.pairwise(cuts))
 
     def choose(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Pattern | None:
         """The pattern of this slice in this layer, None for dense."""
         rows = range(meta.start, meta.start + meta.length)
         if meta.length <= SHORT_ROWS:
-            return self._dense(rows)
+            self._count_dense(rows)
+            return None
         pattern = self._carry(layer, q_TNH, k_GSH, meta) or self._select(layer, q_TNH, k_GSH, meta)
         if pattern.is_dense:
-            return self._dense(rows, recall_known=True)
+            self._count_dense(rows, recall_known=True)
+            return None
         causal = float(causal_pairs(rows))
         density = pattern.density(rows)
         self._sparse_used = True
@@ -141,14 +144,14 @@ class SparseRows:
             self.wanted, recall_min=stats.recall_min, recall_mean=stats.recall_mean
         ), stats
 
-    def _dense(self, rows: range, *, recall_known: bool = False) -> None:
+    def _count_dense(self, rows: range, *, recall_known: bool = False) -> None:
         pairs = causal_pairs(rows)
         self.stats.add_pairs(pairs, pairs)
         if not recall_known:
             self.stats.add_dense(len(rows))
 
     def _carry(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Pattern | None:
-        """The layer's last pattern, where it still serves this slice and is cheaper than a choice."""
+        """The layer's last pattern, where it still serves and is cheaper than a new choice."""
         carried = self._carried.get(layer)
         if carried is None or not self._may_carry(carried, meta):
             return None

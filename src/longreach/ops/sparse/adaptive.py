@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from longreach.ops.pattern import GroupPattern, causal_pairs, kept_pairs
-from longreach.ops.sparse.ranking import make_pattern
+from longreach.ops.sparse.ranking import Ranking, make_pattern
 from longreach.ops.sparse.sampling import MIN_SAMPLES, sample_rows
 from longreach.ops.sparse.segment import (
     GroupScores,
@@ -21,6 +21,7 @@ PAIR_OVERHEAD = 1.15
 
 FIRST_PREFIX = 4096
 PREFIX_GROWTH = 4
+HEAD_SLACK = 64
 
 
 def select_adaptive(
@@ -77,14 +78,22 @@ def _least_pattern(
             ranking.pattern(ranking.index_E.numel() if lower is None else lower), rows, looking
         ):
             return None
-        if lower is not None:
-            budget = _first_reaching(scores.kept_curve(ranking), target)
-            if budget is not None:
-                pattern = ranking.pattern(budget)
-                return pattern if _is_cheaper(pattern, rows, looking) else None
+        budget = None if lower is None else _exact_budget(scores, ranking, target, lower)
+        if budget is not None:
+            pattern = ranking.pattern(budget)
+            return pattern if _is_cheaper(pattern, rows, looking) else None
         if ranking.complete:
             return None
         length *= PREFIX_GROWTH
+
+
+def _exact_budget(scores: GroupScores, ranking: Ranking, target: float, lower: int) -> int | None:
+    """The least budget that reaches the target, looked for first not far above its lower bound."""
+    for head in (ranking.head(2 * lower + HEAD_SLACK), ranking):
+        budget = _first_reaching(scores.kept_curve(head), target)
+        if budget is not None or head is ranking:
+            return budget
+    return None
 
 
 def _first_reaching(recall_ER: Tensor, target: float) -> int | None:

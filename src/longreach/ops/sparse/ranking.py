@@ -38,6 +38,18 @@ class Ranking:
     complete: bool
     num_keys: int
 
+    def head(self, count: int) -> Ranking:
+        """The first `count` entries alone; itself when it has no more."""
+        if count >= self.index_E.numel():
+            return self
+        return Ranking(
+            is_diagonal_E=self.is_diagonal_E[:count],
+            index_E=self.index_E[:count],
+            mass_ER=self.mass_ER[:count],
+            complete=False,
+            num_keys=self.num_keys,
+        )
+
     def pattern(self, budget: int) -> GroupPattern:
         """The forced entries and the first `budget` of the list."""
         is_diagonal, index = self.is_diagonal_E[:budget], self.index_E[:budget]
@@ -99,7 +111,7 @@ def kept_curve(
     columns enter at their rank, whole diagonals at theirs, and what both hold leaves at the later
     of the two.
     """
-    num_entries, num_heads = ranking.mass_ER.shape
+    num_entries = ranking.index_E.numel()
     gain_ER = torch.zeros_like(ranking.mass_ER)
     place_E = torch.arange(num_entries, device=gain_ER.device)
     diagonals = ranking.is_diagonal_E
@@ -108,14 +120,10 @@ def kept_curve(
     columns_C, order_C = ranking.index_E[~diagonals].sort()
     place_C = place_E[~diagonals][order_C]
     tile_U = torch.tensor(list(rows_of_tile), device=gain_ER.device)
-    tile_of_row = torch.repeat_interleave(
-        torch.tensor([len(places) for places in rows_of_tile.values()], device=gain_ER.device)
-    )
     stream.refer_to(masses.lse2_PR)
     for at, scores in stream.columns(columns_C):
         until = at + scores.shape[0]
-        mass_CUR = gain_ER.new_zeros(until - at, tile_U.numel(), num_heads)
-        mass_CUR.index_add_(1, tile_of_row, scores.to(gain_ER.dtype))
+        mass_CUR = _by_tile(scores, rows_of_tile).to(gain_ER.dtype)
         offset_CU = tile_U - (columns_C[at:until] // TILE)[:, None]
         later_CU = place_D[offset_CU.clamp(min=-1)]
         new_CU = later_CU > place_C[at:until, None]
@@ -125,10 +133,21 @@ def kept_curve(
     return gain_ER.cumsum(0)
 
 
+def _by_tile(scores_CPR: Tensor, rows_of_tile: dict[int, list[int]]) -> Tensor:
+    """Sum the rows of each tile: [C, U, R]. Most tiles hold one row, the last one half of all."""
+    ends = [places[-1] + 1 for places in rows_of_tile.values()]
+    parts = zip([0, *ends], ends, strict=False)
+    return torch.cat(
+        [
+            scores_CPR[:, a:b] if b == a + 1 else scores_CPR[:, a:b].sum(1, keepdim=True)
+            for a, b in parts
+        ],
+        dim=1,
+    )
+
+
 def _place_of_diagonal(ranking: Ranking, num_tiles: int) -> Tensor:
-    """Rank of every tile diagonal: -1 forced, num_entries not in the list. One more: no
-    diagonal.
-    """
+    """Rank of every tile diagonal: -1 forced, num_entries not in the list; the last is none."""
     num_entries = ranking.index_E.numel()
     place_D = torch.full((num_tiles + 1,), num_entries, device=ranking.index_E.device)
     place_D[:FORCED_DIAGONALS] = -1

@@ -25,8 +25,8 @@ MIX = (
     ("number_key", 0.14),
     ("hex_key", 0.06),
     ("word_value", 0.12),
-    ("multi_query", 0.12),
-    ("multi_value", 0.10),
+    ("multi_query", 0.16),
+    ("multi_value", 0.08),
 )
 
 
@@ -153,7 +153,7 @@ def draw_questions(
         if (kind == "passkey" and has_passkey) or (length < 256 and kind.startswith("multi")):
             kind = "single"
         has_passkey |= kind == "passkey"
-        size = rng.randint(2, 3) if kind.startswith("multi") else 1
+        size = tasks.draw_size(rng, kind)
         needles = tasks.draw_needles(rng, kind, count=size, taken=taken)
         vary = is_hard and size == 1
         asked.append((kind, [_vary(rng, source, n) for n in needles] if vary else needles))

@@ -40,17 +40,25 @@ def new_model(tokenizer: Tokenizer, *, rope_theta: float, seed: int = 0) -> Qwen
     return model
 
 
+# Layer -> the distance that each query head looks back when training starts.
+LOOK_BACK = {0: (1, 2, 3, 4), 1: (4, 8, 6, 16)}
+# Layer, KV head -> the rotary pairs that do it: fast ones see one token, slower ones a few around it.
+SHARP_PAIRS, WIDE_PAIRS = range(10), range(7, 19)
+MATCH_LAYER, MATCH_DEPTH = 2, 3
+
+
 @torch.no_grad()
 def initialise(model: Qwen2ForCausalLM, rope_theta: float) -> None:
     """Starts the weights with an induction circuit, so that copying need not be discovered.
 
-    Layer 0: head h looks h + 1 tokens back (through its biases) and writes what it finds into a
-    quarter of the residual of its own. Layers 1 and 2: the first KV head matches "the tokens before
-    that key" with "this token and those before it", in the slow rotary pairs only, and writes the
-    token found. Everything else is small and random; training is free to change all of it.
+    Layers 0 and 1 look back, each head at a distance of its own (through its biases); those of
+    layer 0 write what they find into a quarter of the residual each. In layer 2 the first KV head
+    matches "the tokens before that key" with "this token and those before it", in the slow rotary
+    pairs only, and writes the token found. Everything else is small and random; training is free
+    to change all of it.
     """
-    config = model.config
-    width, dim = config.hidden_size, config.hidden_size // config.num_attention_heads
+    width = model.config.hidden_size
+    dim = width // model.config.num_attention_heads
     model.model.embed_tokens.weight.normal_(std=width**-0.5)
     for layer in model.model.layers:
         for name, weight in layer.named_parameters():
@@ -58,56 +66,50 @@ def initialise(model: Qwen2ForCausalLM, rope_theta: float) -> None:
                 written = name.endswith(("o_proj.weight", "down_proj.weight"))
                 weight.normal_(std=weight.shape[1] ** -0.5 * (0.1 if written else 0.5))
     basis = torch.linalg.qr(torch.randn(width, width))[0]
-    places = [basis[:, head * dim : (head + 1) * dim] for head in range(width // dim)]
+    places = list(basis.split(dim, dim=1))
     reading = torch.linalg.qr(torch.randn(width, dim))[0].T
     layers = model.model.layers
-    for head in range(config.num_attention_heads):
-        _look_back(layers[0].self_attn, head, rope_theta)
-    group = config.num_attention_heads // config.num_key_value_heads
-    layers[0].self_attn.v_proj.weight.copy_(reading.repeat(config.num_key_value_heads, 1))
-    layers[0].self_attn.o_proj.weight.copy_(torch.cat(places, 1) / dim**0.5 / 2)
-    for index in (1, 2):
-        _match(layers[index].self_attn, reading, places, depth=index + 1, group=group)
+    for index, distances in LOOK_BACK.items():
+        for head, distance in enumerate(distances):
+            pairs = WIDE_PAIRS if index and head > 1 else SHARP_PAIRS
+            _look_back(layers[index].self_attn, head, distance, pairs, rope_theta)
+    first = layers[0].self_attn
+    first.v_proj.weight.copy_(reading.repeat(model.config.num_key_value_heads, 1))
+    first.o_proj.weight.copy_(basis / dim**0.5 / 2)
+    _match(layers[MATCH_LAYER].self_attn, reading, places)
 
 
-def _look_back(attend: torch.nn.Module, head: int, rope_theta: float) -> None:
-    """Biases that make a head's logits peak `head + 1` tokens back; its content weights are damped."""
-    dim, pairs, amplitude = attend.head_dim, 10, 5.4
+def _look_back(
+    attend: torch.nn.Module, head: int, distance: int, pairs: range, rope_theta: float
+) -> None:
+    """Biases that make a head's logits peak at a distance; its content weights are damped."""
+    dim, amplitude = attend.head_dim, 5.4 if pairs is SHARP_PAIRS else 4.0
     group = head // (attend.q_proj.out_features // attend.k_proj.out_features)
-    angle = (head + 1) * rope_theta ** (-torch.arange(pairs) / (dim // 2))
+    index = torch.tensor(pairs)
+    angle = distance * rope_theta ** (-index / (dim // 2))
     query = attend.q_proj.bias.view(-1, dim)[head]
-    key = attend.k_proj.bias.view(-1, dim)[group]
-    query[:pairs] = amplitude * angle.cos()
-    query[dim // 2 : dim // 2 + pairs] = -amplitude * angle.sin()
-    key[:pairs] = amplitude
+    query[index] = amplitude * angle.cos()
+    query[dim // 2 + index] = -amplitude * angle.sin()
+    attend.k_proj.bias.view(-1, dim)[group, index] = amplitude
     attend.q_proj.weight.view(-1, dim, attend.q_proj.in_features)[head] *= 0.2
 
 
-def _match(
-    attend: torch.nn.Module,
-    reading: torch.Tensor,
-    places: list[torch.Tensor],
-    *,
-    depth: int,
-    group: int,
-) -> None:
-    """Makes the first KV head's keys and queries compare `depth` tokens of context."""
+def _match(attend: torch.nn.Module, reading: torch.Tensor, places: list[torch.Tensor]) -> None:
+    """Makes the first KV head's keys and queries compare MATCH_DEPTH tokens of context."""
     dim = attend.head_dim
     slow = [*range(12, dim // 2), *range(dim // 2 + 12, dim)]
-    share = len(slow) // depth
+    share = len(slow) // MATCH_DEPTH
     seen = [reading, *(place.T for place in places)]
-    query = torch.zeros(dim, reading.shape[1])
-    key = torch.zeros(dim, reading.shape[1])
-    for step in range(depth):
+    query, key = torch.zeros_like(reading), torch.zeros_like(reading)
+    for step in range(MATCH_DEPTH):
         rows = slow[step * share : (step + 1) * share]
         mixed = torch.linalg.qr(torch.randn(dim, share))[0].T
         query[rows], key[rows] = mixed @ seen[step], mixed @ seen[step + 1]
-    gain = 2.2
-    for head in range(group):
-        attend.q_proj.weight.view(-1, dim, query.shape[1])[head] = gain * query
-        attend.o_proj.weight[:, head * dim : (head + 1) * dim] = reading.T * ((0.05 if depth == 2 else 0.6) / group)
+    group, gain = attend.q_proj.out_features // attend.k_proj.out_features, 2.2
+    attend.q_proj.weight[: group * dim] = gain * query.repeat(group, 1)
     attend.k_proj.weight[:dim] = gain * key
     attend.v_proj.weight[:dim] = reading
+    attend.o_proj.weight[:, : group * dim] = 0.6 / group * reading.T.repeat(1, group)
 
 
 def set_rope_theta(model: Qwen2ForCausalLM, theta: float) -> None:

@@ -45,7 +45,7 @@ class Stage:
     full_share: float
     rope_theta: float
     rate: tuple[float, float]
-    tokens_per_step: int = 8192
+    tokens_per_step: int = 4096
     hard: float = 0.7
     dense: float = 0.0
     copies: float = 0.0

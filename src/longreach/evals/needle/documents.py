@@ -32,6 +32,7 @@ from longreach.evals.needle.tasks import (
     Question,
     ask,
     draw_needles,
+    draw_size,
 )
 
 Encode = Callable[[str], Sequence[int]]
@@ -138,7 +139,7 @@ def _draw_questions(
     later = [k for k in kinds if k != "passkey"] or ["single"]
     for index in range(count):
         kind = kinds[index] if index < len(kinds) else later[index % len(later)]
-        size = rng.randint(2, 3) if kind.startswith("multi") else 1
+        size = draw_size(rng, kind)
         asked.append((kind, draw_needles(rng, kind, count=size, taken=taken)))
     return asked
 

@@ -148,10 +148,17 @@ def draw_key(rng: random.Random, kind: str) -> str:
     return hex_key(rng) if kind == "hex_key" else word_key(rng)
 
 
+def draw_size(rng: random.Random, kind: str) -> int:
+    """How many needles one question asks for: two values of a key, two or three keys, else one."""
+    if kind == "multi_value":
+        return 2
+    return rng.randint(2, 3) if kind == "multi_query" else 1
+
+
 def draw_needles(rng: random.Random, kind: str, *, count: int, taken: set[str]) -> list[Needle]:
     """`count` needles that one question of this kind asks for; their keys are added to `taken`.
 
-    multi_value: one key, `count` values. Otherwise every needle has a key of its own.
+    multi_value: one key, `count` values that differ in their first digit. Otherwise every needle has a key of its own.
     """
     if kind == "passkey":
         return [passkey_needle(number_value(rng, digits=5))]
@@ -159,6 +166,8 @@ def draw_needles(rng: random.Random, kind: str, *, count: int, taken: set[str]) 
     keys = [_fresh_key(rng, kind, taken) for _ in range(1 if kind == "multi_value" else count)]
     keys = keys * count if kind == "multi_value" else keys
     values = [word_value(rng) if noun == "word" else number_value(rng) for _ in keys]
+    while kind == "multi_value" and len({value[0] for value in values}) < len(values):
+        values = [number_value(rng) for _ in keys]
     return [magic_needle(k, v, kind=noun) for k, v in zip(keys, values, strict=True)]
 
 

@@ -21,6 +21,14 @@ _TOP_PAD_BYTES = 64 << 20
 
 
 @cache
+def has_amx() -> bool:
+    """True when the CPU multiplies bfloat16 in hardware tiles (Intel AMX)."""
+    import torch
+
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+@cache
 def has_bf16_dot() -> bool:
     """True when the CPU multiplies bfloat16 in hardware (AVX512-BF16, AMX, Arm BF16)."""
     import torch

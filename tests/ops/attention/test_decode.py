@@ -3,7 +3,7 @@ import torch
 from support.attention import attend, random_problem, worst
 
 from longreach.ops import attention
-from longreach.ops.attention import torch_rows
+from longreach.ops.attention import fused, torch_rows
 from longreach.ops.dca import DualChunk
 
 GEOMETRY = DualChunk(100, 117)
@@ -14,7 +14,7 @@ def twin(request, monkeypatch):
     """Decode by each twin in turn; the one in turn must have run."""
     calls = []
     if request.param == "tiles":
-        monkeypatch.setattr(torch_rows, "_KERNEL", None)
+        monkeypatch.setattr(fused, "KERNEL", None)
         yield request.param
         return
     real = torch_rows.attend
@@ -53,7 +53,7 @@ def test_a_scattered_page_table_uses_the_tiles():
 
 def test_a_fallback_is_logged_once_with_its_reason(monkeypatch, caplog):
     """Where torch lacks the fused kernel, one line says so, however many rows are decoded."""
-    monkeypatch.setattr(torch_rows, "_KERNEL", None)
+    monkeypatch.setattr(fused, "KERNEL", None)
     attention._log_fallback.cache_clear()
     problem = random_problem(20, 2, 1, 16, GEOMETRY)
     with caplog.at_level("WARNING", logger="longreach"):

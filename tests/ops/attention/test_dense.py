@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.attention import attend, random_problem, worst
 
-from longreach.ops.attention import torch_tiles
+from longreach.ops.attention import slices
 from longreach.ops.dca import DualChunk
 
 TOLERANCE = 1e-5
@@ -45,8 +45,8 @@ def test_one_chunk_longer_than_a_mask(n):
 @pytest.mark.parametrize("rows", [128, 256, 512])
 def test_blocks_and_tiles_of_any_size(monkeypatch, rows):
     """However large a block of rows and a tile of keys, the answer is the same."""
-    monkeypatch.setattr(torch_tiles, "TARGET_ROWS", rows)
-    monkeypatch.setattr(torch_tiles, "TARGET_SCORES", 64 * rows)
+    monkeypatch.setattr(slices, "TARGET_ROWS", rows)
+    monkeypatch.setattr(slices, "TARGET_SCORES", 64 * rows)
     check(random_problem(900, 2, 1, 32, DualChunk(300, 333)))
 
 

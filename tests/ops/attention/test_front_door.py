@@ -46,7 +46,7 @@ def test_tensors_that_do_not_fit(options, words):
 
 def test_an_unsupported_dtype_lists_every_twin():
     """When no twin can run the arguments the error gives each one's reason and the shapes."""
-    with pytest.raises(UnsupportedError, match=r"int64.*torch_rows: .*; torch_tiles: "):
+    with pytest.raises(UnsupportedError, match=r"int64.*torch_rows: .*; torch_fused: .*; torch_tiles: "):
         call(dtype=torch.int64)
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.attention import attend, random_problem, worst
 
-from longreach.ops.attention import torch_tiles
+from longreach.ops.attention import slices
 from longreach.ops.dca import DualChunk
 from longreach.ops.pattern import GroupPattern, Pattern, keep_mask
 
@@ -82,8 +82,8 @@ def test_a_decoded_row_may_have_a_pattern():
 
 def test_small_pieces(monkeypatch):
     """Columns and tiles beyond one GEMM's keys are done in several."""
-    monkeypatch.setattr(torch_tiles, "TARGET_ROWS", 256)
-    monkeypatch.setattr(torch_tiles, "TARGET_SCORES", 256)
+    monkeypatch.setattr(slices, "TARGET_ROWS", 256)
+    monkeypatch.setattr(slices, "TARGET_SCORES", 256)
     problem = random_problem(1100, 2, 1, 16, DualChunk(400, 444))
     check(problem, Pattern((random_group(1100, 0.9, 0.6, 3),)))
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from longreach.errors import ShapeError, UnsupportedError
-from longreach.ops.attention import torch_rows, torch_tiles
+from longreach.ops.attention import torch_fused, torch_rows, torch_tiles
 from longreach.ops.attention.meta import KeyRun, KeyRuns, QueryRotations, SliceMeta, prepare_slice
 from longreach.ops.attention.reference import attention_reference
 from longreach.ops.attention.scratch import AttentionScratch
@@ -86,14 +86,13 @@ def attend_slice(
 
 
 def _choose(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> _Twin:
-    """The fastest twin that can: torch_rows was made for decoding, torch_tiles for everything else."""
+    """The fastest twin that can: torch_rows is for decoding, torch_fused for CPUs with AMX."""
     reasons = {}
-    for twin in (torch_rows, torch_tiles):
+    for twin in (torch_rows, torch_fused, torch_tiles):
         reason = twin.supports(q_TNH, k_GSH, meta, pattern)
         if reason is None:
-            if meta.length == 1 and pattern is None and q_TNH.device.type == "cpu":
-                for other, why in reasons.items():
-                    _log_fallback(_name(twin), other, why)
+            if reasons and meta.length == 1 and pattern is None and q_TNH.device.type == "cpu":
+                _log_fallback(_name(twin), _name(torch_rows), reasons[_name(torch_rows)])
             return twin
         reasons[_name(twin)] = reason
     listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())

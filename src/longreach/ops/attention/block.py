@@ -7,17 +7,54 @@ K keys of a tile, S physical slots, H head dim, X = H // 2.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from longreach.ops.attention.blocks import KeySpan
 from longreach.ops.attention.meta import LOG2_E, SliceMeta
-from longreach.ops.attention.online import OnlineSoftmax
 from longreach.ops.attention.scratch import AttentionScratch
 
 MASK_POSITIONS = 256
 """Positions of the largest causal square."""
+
+
+class Softmax(Protocol):
+    """Running attention of M rows: `online.OnlineSoftmax` or `fused.FusedSoftmax`.
+
+    rotate(rotation, target_MH) writes the queries of one rotation, scaled to base-2 logits.
+    needs_maximum: begin() must be told row maxima before the first add().
+    """
+
+    needs_maximum: ClassVar[bool]
+
+    def __init__(
+        self,
+        num_rows: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        scratch: AttentionScratch,
+        rotate: Callable[[int, Tensor], None],
+    ) -> None: ...
+
+    def maximum(
+        self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None
+    ) -> Tensor: ...
+
+    def begin(self, maximum_M: Tensor) -> None: ...
+
+    def add(
+        self,
+        rows: slice,
+        rotation: int,
+        k_KH: Tensor,
+        v_KH: Tensor,
+        mask_MK: Tensor | None = None,
+    ) -> None: ...
+
+    def finish(self) -> tuple[Tensor, Tensor]: ...
 
 
 class Block:
@@ -31,12 +68,13 @@ class Block:
         meta: SliceMeta,
         start: int,
         scratch: AttentionScratch,
+        softmax: type[Softmax],
     ) -> None:
         self.q_PRH, self.k_SH, self.v_SH = q_PRH, k_SH, v_SH
         self.meta, self.scratch = meta, scratch
         positions, self.heads, head_dim = q_PRH.shape
         self.start, self.end = start, start + positions
-        self.softmax = OnlineSoftmax(
+        self.softmax = softmax(
             positions * self.heads, head_dim, q_PRH.dtype, scratch, self._rotate
         )
 
@@ -76,7 +114,7 @@ class Block:
         out_MH, lse_M = self.softmax.finish()
         out_PRH.copy_(out_MH.view(out_PRH.shape))
         if lse_PR is not None:
-            lse_PR.copy_(lse_M.view(lse_PR.shape).mul_(math.log(2)))
+            lse_PR.copy_(lse_M.view(lse_PR.shape))
 
     def causal_mask(self, positions: int) -> Tensor:
         """[positions * R, positions], 0 where the key is not after the row, -inf elsewhere."""

@@ -12,6 +12,7 @@ W = H + room for the shift column.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -44,6 +45,8 @@ class OnlineSoftmax:
 
     rotate(rotation) gives the queries [M, H] of one rotation, scaled to base-2 logits.
     """
+
+    needs_maximum = True
 
     def __init__(
         self,
@@ -98,20 +101,20 @@ class OnlineSoftmax:
     ) -> None:
         """Let these rows attend to these keys. mask_MK is added to the last columns of the scores."""
         weights_MK = self._scores(rows, rotation, k_KH, mask_MK).exp2_()
-        sum_M = _row_sums(weights_MK).to(self._wide)
+        sum_M = _row_sums(weights_MK, exact=mask_MK is not None)
         if not bool(sum_M.amax() < self._limits.row_sum):
             self._raise_shift(rows, rotation, k_KH, mask_MK)
             weights_MK = self._scores(rows, rotation, k_KH, mask_MK).exp2_()
-            sum_M = _row_sums(weights_MK).to(self._wide)
+            sum_M = _row_sums(weights_MK, exact=mask_MK is not None)
         part_MH = self._scratch.take("part", (weights_MK.shape[0], self._shape[1]), self._dtype)
         torch.mm(weights_MK, v_KH, out=part_MH)
         self.sum_M[rows].add_(sum_M)
         self.out_MH[rows].add_(part_MH)
 
     def finish(self) -> tuple[Tensor, Tensor]:
-        """Normalised output [M, H] and base-2 log-sum-exp [M], both in scratch."""
+        """Normalised output [M, H] and log-sum-exp [M] (natural), both in scratch."""
         self.out_MH.div_(self.sum_M[:, None])
-        return self.out_MH, self.sum_M.log2_().add_(self.shift_M)
+        return self.out_MH, self.sum_M.log2_().add_(self.shift_M).mul_(math.log(2))
 
     def _scores(
         self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None
@@ -168,14 +171,15 @@ class OnlineSoftmax:
         return one
 
 
-def _row_sums(weights_MK: Tensor) -> Tensor:
+def _row_sums(weights_MK: Tensor, *, exact: bool) -> Tensor:
     """Row sums [M], float32 or wider.
 
     Half-precision sums are made in float32 but rounded when stored: summed piecewise, these roundings
-    average out. A direct float32 sum of bfloat16 is five times slower.
+    average out. An exact float32 sum of bfloat16 is five times slower: for rows with few keys only.
     """
-    if weights_MK.dtype in (torch.float32, torch.float64):
-        return weights_MK.sum(dim=1)
+    wide = torch.promote_types(weights_MK.dtype, torch.float32)
+    if exact or wide == weights_MK.dtype:
+        return weights_MK.sum(dim=1, dtype=wide)
     rows, keys = weights_MK.shape
     whole = keys // SUM_PIECE * SUM_PIECE
     total = weights_MK[:, whole:].sum(dim=1).to(torch.float32)

@@ -11,13 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longreach.ops.attention import fused
 from longreach.ops.attention.blocks import spans_between
 from longreach.ops.attention.meta import SliceMeta
 from longreach.ops.pattern import Pattern
 from longreach.ops.attention.scratch import AttentionScratch
 from longreach.ops.rope import rotate
-
-_KERNEL = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 
 MAX_PIECES = 64
 
@@ -30,7 +29,7 @@ def supports(
         return f"the slice has {meta.length} rows, not 1"
     if pattern is not None:
         return "there is a sparse pattern"
-    if q_TNH.device.type != "cpu" or _KERNEL is None:
+    if q_TNH.device.type != "cpu" or fused.KERNEL is None:
         return f"torch {torch.__version__} has no fused kernel for {q_TNH.device.type}"
     if q_TNH.dtype not in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
         return f"dtype {q_TNH.dtype} is not a float"
@@ -57,7 +56,7 @@ def attend(
         assert tables is not None
         q_GRH = rotate(q_TNH, *tables).view(k_GSH.shape[0], -1, k_GSH.shape[2])
         for first, last in meta.runs.pieces(span.start, span.end):
-            out, lse = _KERNEL(
+            out, lse = fused.KERNEL(
                 q_GRH[None], k_GSH[None, :, first:last], v_GSH[None, :, first:last],
                 scale=meta.scale,
             )

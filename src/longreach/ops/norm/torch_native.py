@@ -18,22 +18,20 @@ def rms_norm(x_RD: Tensor, weight_D: Tensor, eps: float, *, out: Tensor | None =
     Any strides. Computed in float32 or wider and rounded to x's dtype once. `out` may be x itself.
     """
     out = torch.empty_like(x_RD, memory_format=torch.contiguous_format) if out is None else out
-    num_rows = x_RD.shape[0]
-    block = num_rows
-    if x_RD.device.type == "cpu" and num_rows:
-        block = max(1, BLOCK_VALUES * num_rows // x_RD.numel())
-    wide = torch.promote_types(x_RD.dtype, torch.float32)
-    weight_D = weight_D.to(wide)
-    for start in range(0, num_rows, max(block, 1)):
+    if not x_RD.is_cpu or x_RD.numel() <= BLOCK_VALUES:
+        _norm_block(x_RD, weight_D, eps, out)
+        return out
+    block = max(1, BLOCK_VALUES * x_RD.shape[0] // x_RD.numel())
+    for start in range(0, x_RD.shape[0], block):
         rows = slice(start, start + block)
-        _norm_block(x_RD[rows].to(wide), weight_D, eps, out[rows])
+        _norm_block(x_RD[rows], weight_D, eps, out[rows])
     return out
 
 
 def _norm_block(x_RD: Tensor, weight_D: Tensor, eps: float, out: Tensor) -> None:
-    length = torch.linalg.vector_norm(x_RD, dim=-1, keepdim=True)
-    scale = length.square_().mul_(1 / x_RD.shape[-1]).add_(eps).rsqrt_()
-    if x_RD.dtype == out.dtype:
+    wide_RD = x_RD.to(torch.promote_types(x_RD.dtype, torch.float32))
+    scale = wide_RD.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+    if wide_RD is x_RD:
         torch.mul(x_RD, scale, out=out).mul_(weight_D)
     else:
-        out.copy_(x_RD.mul_(scale).mul_(weight_D))
+        out.copy_(wide_RD.mul_(scale).mul_(weight_D))

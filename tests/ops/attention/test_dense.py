@@ -7,6 +7,8 @@ from support.attention import attend, random_problem, worst
 from longreach.ops.attention import slices
 from longreach.ops.dca import DualChunk
 
+pytestmark = pytest.mark.usefixtures("many_rows_twin")
+
 TOLERANCE = 1e-5
 SMALL = DualChunk(160, 197)  # C = 197, W = 37
 PAPER = DualChunk(160, 196)

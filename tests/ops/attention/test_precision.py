@@ -7,7 +7,14 @@ from support.attention import attend, random_problem, worst
 from longreach.ops.dca import DualChunk
 from longreach.ops.rope import cos_sin, rotate
 
+pytestmark = pytest.mark.usefixtures("many_rows_twin")
+
 GEOMETRY = DualChunk(200, 230)
+
+
+def margin(dtype):
+    """Times plain torch's worst element: float32 noise is a matter of luck, half precision is not."""
+    return 2.0 if dtype is torch.float32 else 1.5
 
 
 def plain_torch(problem):
@@ -38,10 +45,10 @@ def test_no_less_precise_than_plain_torch(dtype, q_scale):
     ours, _ = attend(problem, [300])
     theirs = plain_torch(problem)
     slack = 2 * torch.finfo(dtype).eps
-    assert worst("ours", ours, true_out) <= 1.5 * worst("plain", theirs, true_out) + slack
+    assert worst("ours", ours, true_out) <= margin(dtype) * worst("plain", theirs, true_out) + slack
     mean = (ours.double() - true_out).abs().mean() / (theirs.double() - true_out).abs().mean()
     print(f"mean error over plain torch's: {mean:.3f}")
-    assert mean < 1.25
+    assert mean < 1.3  # a tile's output and row sums are rounded once more than there
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -55,8 +62,8 @@ def test_huge_logits(dtype, bias):
     out, lse = attend(problem, [200, 599])
     theirs = plain_torch(problem)
     assert out.isfinite().all()
-    slack = 4 * torch.finfo(dtype).eps
-    assert worst("ours", out, true_out) <= 1.25 * worst("plain", theirs, true_out) + slack
+    slack = 2 * torch.finfo(dtype).eps
+    assert worst("ours", out, true_out) <= margin(dtype) * worst("plain", theirs, true_out) + slack
     assert worst("lse", lse / true_lse.abs(), true_lse.sign()) < 4 * torch.finfo(dtype).eps
 
 
@@ -74,8 +81,8 @@ def test_maxima_that_grow_from_tile_to_tile(monkeypatch, dtype, spread):
     true_out, _ = problem.truth()
     out, _ = attend(problem, [700])
     theirs = plain_torch(problem)
-    slack = 4 * torch.finfo(dtype).eps
-    assert worst("ours", out, true_out) <= 1.25 * worst("plain", theirs, true_out) + slack
+    slack = 2 * torch.finfo(dtype).eps
+    assert worst("ours", out, true_out) <= margin(dtype) * worst("plain", theirs, true_out) + slack
 
 
 def test_nan_stays_in_its_rows():

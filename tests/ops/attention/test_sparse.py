@@ -8,6 +8,8 @@ from longreach.ops.attention import slices
 from longreach.ops.dca import DualChunk
 from longreach.ops.pattern import GroupPattern, Pattern, keep_mask
 
+pytestmark = pytest.mark.usefixtures("many_rows_twin")
+
 TOLERANCE = 1e-5
 
 

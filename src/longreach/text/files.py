@@ -17,7 +17,6 @@ from tokenizers import Tokenizer as CoreTokenizer
 from tokenizers.models import BPE
 
 from longreach.errors import CheckpointError, UnsupportedModelError
-from longreach.text.tokenizer import Tokenizer
 
 QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -27,8 +26,8 @@ _NAMED = ("bos_token", "eos_token", "pad_token")
 _QWEN2_CLASSES = (None, "Qwen2Tokenizer", "Qwen2TokenizerFast")
 
 
-def load_tokenizer(directory: Path) -> Tokenizer:
-    """The tokenizer of a model directory.
+def read_tokenizer(directory: Path) -> tuple[CoreTokenizer, dict[str, str]]:
+    """The core of a model directory's tokenizer, and its named tokens ("eos_token" -> the token).
 
     Raises CheckpointError for missing, corrupt or contradicting files, UnsupportedModelError for
     another kind.
@@ -41,7 +40,7 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     else:
         raise CheckpointError(f"{directory}: neither tokenizer.json nor vocab.json with merges.txt")
     _add_tokens(core, config, directory)
-    return Tokenizer(core, special_names=_special_names(core, config, directory))
+    return core, _special_names(core, config, directory)
 
 
 def read_tokenizer_config(directory: Path) -> dict[str, Any]:

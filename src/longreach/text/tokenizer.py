@@ -22,6 +22,7 @@ from tokenizers.models import BPE
 
 from longreach.errors import InvalidRequestError, UnsupportedModelError
 from longreach.text.byte_level import token_to_bytes
+from longreach.text.files import read_tokenizer
 from longreach.text.pieces import PIECE_CHARS, SAFE_PATTERNS, cut
 from longreach.text.token_cache import PrefixTokenCache, TokenIds
 
@@ -71,9 +72,8 @@ class Tokenizer:
     @classmethod
     def from_directory(cls, directory: str | Path) -> Tokenizer:
         """The tokenizer of a model directory. Raises CheckpointError, UnsupportedModelError."""
-        from longreach.text.files import load_tokenizer
-
-        return load_tokenizer(Path(directory))
+        core, special_names = read_tokenizer(Path(directory))
+        return cls(core, special_names=special_names)
 
     @property
     def bos_token_id(self) -> int | None:

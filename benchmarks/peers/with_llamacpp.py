@@ -8,7 +8,6 @@ import llama_cpp
 from gguf_file import write_gguf
 from protocol import serve, timed
 
-
 default_parameters = llama_cpp.llama_model_default_params
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from longreach.bench.plan import DECODE_CONTEXTS, PREFILL_LENGTHS, EngineSpec, cases, installed
 from longreach.bench.shapes import SHAPES, write_random_checkpoint
@@ -55,70 +55,71 @@ def run_benchmarks(
     result: dict[str, Any] = {"shape": asdict(SHAPES[shape]), "failures": {}, "versions": {}}
     result["machine"] = describe_machine()
     rows: list[Row] = []
-    for op, tokens, chosen in cases(specs, prefill, decode):
-        count = rounds if tokens <= 8192 else max(1, rounds - 1) if tokens <= 32_768 else 1
-        report(f"{op} {tokens} tokens: {', '.join(s.name for s in chosen)} ({count} rounds)")
-        rows += _measure(op, tokens, chosen, count, scripts, model, work, result, report)
+    with Engines(scripts, model, work, result, report) as engines_under_test:
+        for op, tokens, chosen in cases(specs, prefill, decode):
+            count = rounds if tokens <= 8192 else max(1, rounds - 1) if tokens <= 32_768 else 1
+            report(f"{op} {tokens} tokens: {', '.join(s.name for s in chosen)} ({count} rounds)")
+            rows += engines_under_test.measure(op, tokens, chosen, count)
     result["rows"] = [asdict(row) for row in _with_ceiling(rows, SHAPES[shape], result["machine"])]
     return result
 
 
-def _measure(
-    op: str,
-    tokens: int,
-    chosen: tuple[EngineSpec, ...],
-    rounds: int,
-    scripts: Path,
-    model: Path,
-    work: Path,
-    result: dict[str, Any],
-    report: Report,
-) -> list[Row]:
-    workers = _start(chosen, scripts, model, work, result, report)
-    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
-    try:
-        for index in range(rounds):
-            for name, worker in list(workers.items()):
-                try:
-                    reply = worker.ask(op=op, tokens=tokens, seed=index)
-                except WorkerError as error:
-                    result["failures"][f"{name} {op} {tokens}"] = str(error)
-                    report(f"  {error}")
-                    workers.pop(name).close()
-                else:
-                    samples[name].append(reply)
-                    report(f"  {name}: {reply['tokens_per_s']:.1f} tokens/s")
-    finally:
-        for worker in workers.values():
+class Engines:
+    """The engines under test: each started when first needed, then kept for the whole run."""
+
+    def __init__(
+        self, scripts: Path, model: Path, work: Path, result: dict[str, Any], report: Report
+    ) -> None:
+        self._scripts, self._model, self._work = scripts, model, work
+        self._result, self._report = result, report
+        self._workers: dict[str, Worker] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers.values():
             worker.close()
-    return [_row(op, tokens, name, replies) for name, replies in samples.items() if replies]
 
+    def measure(
+        self, op: str, tokens: int, chosen: tuple[EngineSpec, ...], rounds: int
+    ) -> list[Row]:
+        """Ask every chosen engine in turn, `rounds` times; one that fails is left out."""
+        samples: dict[str, list[dict[str, Any]]] = {}
+        names = [spec.name for spec in chosen if self._is_running(spec)]
+        for index in range(rounds):
+            for name in list(names):
+                try:
+                    reply = self._workers[name].ask(op=op, tokens=tokens, seed=index)
+                except WorkerError as error:
+                    self._fail(f"{name} {op} {tokens}", error)
+                    names.remove(name)
+                else:
+                    samples.setdefault(name, []).append(reply)
+                    self._report(f"  {name}: {reply['tokens_per_s']:.1f} tokens/s")
+        return [_row(op, tokens, name, replies) for name, replies in samples.items()]
 
-def _start(
-    chosen: tuple[EngineSpec, ...],
-    scripts: Path,
-    model: Path,
-    work: Path,
-    result: dict[str, Any],
-    report: Report,
-) -> dict[str, Worker]:
-    """Start every engine and warm it with 256 tokens; one that fails is reported and left out."""
-    workers: dict[str, Worker] = {}
-    for spec in chosen:
-        argv = spec.argv(scripts, model, os.environ)
+    def _is_running(self, spec: EngineSpec) -> bool:
+        """Start and warm the engine (256 tokens) unless that is done, or has failed."""
+        if spec.name in self._workers or spec.name in self._result["failures"]:
+            return spec.name in self._workers
+        argv = spec.argv(self._scripts, self._model, os.environ)
         if argv is None:
-            continue
-        worker = Worker(spec.name, argv, work / f"{spec.name.replace(' ', '-')}.log")
+            return False
+        worker = Worker(spec.name, argv, self._work / f"{spec.name.replace(' ', '-')}.log")
         try:
-            result["versions"][spec.name] = worker.ask(op="hello")["version"]
+            self._result["versions"][spec.name] = worker.ask(op="hello")["version"]
             worker.ask(op="prefill", tokens=256, seed=999)
         except WorkerError as error:
-            result["failures"][spec.name] = str(error)
-            report(f"  {error}")
+            self._fail(spec.name, error)
             worker.close()
-        else:
-            workers[spec.name] = worker
-    return workers
+            return False
+        self._workers[spec.name] = worker
+        return True
+
+    def _fail(self, what: str, error: WorkerError) -> None:
+        self._result["failures"][what] = str(error)
+        self._report(f"  {error}")
 
 
 def _row(op: str, tokens: int, name: str, replies: list[dict[str, Any]]) -> Row:

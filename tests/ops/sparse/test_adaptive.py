@@ -66,6 +66,20 @@ def test_uniform_attention_goes_dense(make_case):
     assert selection.recall_min == selection.density == 1
 
 
+def test_rows_that_each_look_elsewhere_go_dense(make_case):
+    """No pattern serves a head whose every row has its own key: the keys of the sampled rows are
+    not taken for those of all, and the group goes dense.
+    """
+    case = make_case(8192, heads=1, head_dim=64)
+    case.inv_freq.zero_()
+    own = (torch.rand(8192, generator=torch.Generator().manual_seed(3)) * torch.arange(8192)).long()
+    case.q_TNH[:, 0] = 3 * case.k_SGH[own, 0]
+    case.__post_init__()
+    assert case.probabilities(0, [4000])[0, own[4000]] > 0.99
+    selection = select_adaptive(case.q, case.pool_GSH, case.meta, target=0.95)
+    assert selection.pattern.is_dense
+
+
 def test_groups_are_chosen_apart(plant):
     """A group with peaked heads is sparse while a uniform group beside it is dense."""
     case = plant(4096, torch.tensor([100, 2000]), strength=9.0, heads=4, groups=2)

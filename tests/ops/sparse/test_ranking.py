@@ -14,8 +14,7 @@ from longreach.ops.sparse.stream import sampled_queries
 
 def scores_of(case):
     rows = sample_rows(case.start, len(case.rows), case.geometry.chunk_len)
-    every = sorted(rows.choosing + rows.held_out)
-    queries = sampled_queries(case.q, case.meta, every, case.dtype)
+    queries = sampled_queries(case.q, case.meta, rows.every, case.dtype)
     return score_group(case.pool_GSH[0], case.meta, queries, rows, 0, 1)
 
 
@@ -36,32 +35,30 @@ def scores_of(case):
 def test_prefixes_are_nested_and_counted_exactly(
     make_case, length, start, chunk, heads, sharpness, at_least, seed
 ):
-    """Each prefix keeps what shorter ones keep, and the curve is its exact recall on the choosing
-    rows.
-    """
+    """Each prefix keeps what shorter ones keep, and the curve is its exact recall, on all rows."""
     case = make_case(
         length, start=start, chunk=chunk, heads=heads, sharpness=sharpness, head_dim=8, seed=seed
     )
     scores = scores_of(case)
     ranking = scores.rank(at_least)
-    curve = scores.kept_curve(ranking)
     entries = ranking.index_E.numel()
-    before, kept_before = None, 0.0
-    for budget in sorted({0, 1, 2, entries // 3, entries // 2, entries - 1, entries}):
-        if not 0 <= budget <= entries:
-            continue
-        group = ranking.pattern(budget)
-        kept_R = kept_masses(scores.stream, scores.masses, group).mean(0)
-        expected = scores.forced_R if budget == 0 else curve[budget - 1]
-        torch.testing.assert_close(kept_R, expected, atol=1e-4, rtol=0)
-        mask = keep_mask(group, scores.stream.rows_P, scores.stream.num_keys)
-        if before is not None:
-            assert bool((before <= mask).all())
-            assert bool((kept_R >= kept_before - 1e-6).all())
-        before, kept_before = mask, kept_R
-    if ranking.complete:
-        assert float(kept_before.min()) > 0.9999
-        assert bool((before == keep_mask(None, scores.stream.rows_P, mask.shape[1])).all())
+    budgets = sorted({0, 1, 2, entries // 3, entries // 2, entries - 1, entries})
+    for part in (scores.choosing, scores.checking, scores.held_out):
+        curve = part.kept_curve(ranking)
+        mask_before, kept_before = None, 0.0
+        for budget in (b for b in budgets if 0 <= b <= entries):
+            group = ranking.pattern(budget)
+            kept_R = kept_masses(part.stream, part.masses, group).mean(0)
+            expected = part.forced_R if budget == 0 else curve[budget - 1]
+            torch.testing.assert_close(kept_R, expected, atol=1e-4, rtol=0)
+            mask = keep_mask(group, part.stream.rows_P, part.stream.num_keys)
+            if mask_before is not None:
+                assert bool((mask_before <= mask).all())
+                assert bool((kept_R >= kept_before - 1e-6).all())
+            mask_before, kept_before = mask, kept_R
+        if ranking.complete:
+            assert float(kept_before.min()) > 0.9999
+            assert bool((mask == keep_mask(None, part.stream.rows_P, mask.shape[1])).all())
 
 
 def test_list_is_sorted_by_mass_per_key(make_case):
@@ -82,19 +79,19 @@ def test_list_is_sorted_by_mass_per_key(make_case):
 @pytest.mark.parametrize("length", [1, 8, 9, 40, 5000, 32768, 200_000])
 @pytest.mark.parametrize("chunk_len", [2**61, 1000])
 def test_sampled_rows(length, chunk_len):
-    """About 1 row in 256, from 8 to 128, half of them the last, one per chunk; held-out ones
-    apart.
-    """
+    """About 1 row in 256, from 8 to 128, half of them the last, one per chunk; no row twice."""
     start = 777
     rows = sample_rows(start, length, chunk_len)
     assert rows == sample_rows(start, length, chunk_len)
-    assert not set(rows.choosing) & set(rows.held_out)
+    assert len(set(rows.every)) == len(rows.every)
     inside = range(start, start + length)
-    assert all(row in inside for row in rows.choosing + rows.held_out)
+    assert all(row in inside for row in rows.every)
     expected = min(length, max(8, min(128, round(length / 256))))
     crossed = {row // chunk_len for row in inside}
     assert expected <= len(rows.choosing) <= min(128, expected + len(crossed))
     assert set(inside[-((expected + 1) // 2) :]) <= set(rows.choosing)
     if len(crossed) <= 64:
         assert {row // chunk_len for row in rows.choosing} == crossed
-    assert len(rows.held_out) == min(length - len(rows.choosing), max(8, min(32, length // 512)))
+    fresh = max(8, min(32, length // 256))
+    assert len(rows.held_out) == min(length - len(rows.choosing), fresh)
+    assert len(rows.checking) == min(length - len(rows.choosing) - len(rows.held_out), fresh)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from longreach.ops.pattern import GroupPattern, causal_pairs, kept_pairs
@@ -9,6 +12,7 @@ from longreach.ops.sparse.ranking import Ranking, make_pattern
 from longreach.ops.sparse.sampling import MIN_SAMPLES, sample_rows
 from longreach.ops.sparse.segment import (
     GroupScores,
+    RowScores,
     check_shapes,
     dense_selection,
     select_groups,
@@ -51,11 +55,10 @@ def select_adaptive(
 
 
 def _selection_pairs(rows: range, chunk_len: int, seed: int) -> int:
-    """Pairs scored to select: two passes for choosing rows, one for the held-out ones."""
+    """Pairs scored to select. A segment that would be sampled whole is not worth a look."""
     if len(rows) <= MIN_SAMPLES:
         return causal_pairs(rows)
-    sampled = sample_rows(rows.start, len(rows), chunk_len, seed)
-    return 2 * sum(sampled.choosing) + sum(sampled.held_out)
+    return sample_rows(rows.start, len(rows), chunk_len, seed).num_scores
 
 
 def _is_cheaper(group: GroupPattern, rows: range, looking: int) -> bool:
@@ -65,34 +68,48 @@ def _is_cheaper(group: GroupPattern, rows: range, looking: int) -> bool:
 def _least_pattern(
     scores: GroupScores, target: float, rows: range, looking: int
 ) -> GroupPattern | None:
-    """The shortest prefix that reaches the target for every head; None where dense is cheaper."""
-    if bool((scores.forced_R >= target).all()):
+    """The shortest prefix that reaches the target for every head; None where dense is cheaper.
+
+    It has to reach it in the rows that made the list and in rows that did not. A list made from
+    few rows holds whatever key each of them looked at: where every row looks elsewhere, these few
+    keep all their mass while the rest of the segment keeps none of its.
+    """
+    parts = (scores.choosing, scores.checking)
+    if all(bool((part.forced_R >= target).all()) for part in parts):
         return scores.rank(0).pattern(0)
     length = FIRST_PREFIX
     while True:
         ranking = scores.rank(length)
-        # Crossings counted twice: a bound from above, so the budget it gives is one from below.
-        bound_ER = ranking.mass_ER.cumsum(0) / scores.stream.num_rows + scores.forced_R
-        lower = _first_reaching(bound_ER, target)
-        if not _is_cheaper(
-            ranking.pattern(ranking.index_E.numel() if lower is None else lower), rows, looking
-        ):
+        lower = _lower_bound(scores.choosing, ranking, target)
+        at_least = ranking.index_E.numel() if lower is None else lower
+        if not _is_cheaper(ranking.pattern(at_least), rows, looking):
             return None
-        budget = None if lower is None else _exact_budget(scores, ranking, target, lower)
+        budget = None if lower is None else _exact_budget(parts, ranking, target, lower)
         if budget is not None:
             pattern = ranking.pattern(budget)
             return pattern if _is_cheaper(pattern, rows, looking) else None
-        if ranking.complete:
+        if ranking.complete or not _is_cheaper(ranking.pattern(sys.maxsize), rows, looking):
             return None
         length *= PREFIX_GROWTH
 
 
-def _exact_budget(scores: GroupScores, ranking: Ranking, target: float, lower: int) -> int | None:
-    """The least budget that reaches the target, looked for first not far above its lower bound."""
+def _lower_bound(part: RowScores, ranking: Ranking, target: float) -> int | None:
+    """A budget below which the target is out of reach: crossings are counted twice."""
+    bound_ER = ranking.mass_ER.cumsum(0) / part.stream.num_rows + part.forced_R
+    return _first_reaching(bound_ER, target)
+
+
+def _exact_budget(
+    parts: Sequence[RowScores], ranking: Ranking, target: float, lower: int
+) -> int | None:
+    """The least budget that reaches the target in every part; first looked for near `lower`."""
     for head in (ranking.head(2 * lower + HEAD_SLACK), ranking):
-        budget = _first_reaching(scores.kept_curve(head), target)
-        if budget is not None or head is ranking:
-            return budget
+        budgets = [_first_reaching(part.kept_curve(head), target) for part in parts]
+        reached = [budget for budget in budgets if budget is not None]
+        if len(reached) == len(parts):
+            return max(reached)
+        if head is ranking:
+            break
     return None
 
 

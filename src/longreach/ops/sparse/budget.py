@@ -34,7 +34,7 @@ def select_budget(
 
     def choose(scores: GroupScores) -> GroupPattern | None:
         more_columns = _best(scores.column_KR, NUM_SINKS, num_columns)
-        more_diagonals = _best(scores.diagonal_DR, FORCED_DIAGONALS, num_diagonals)
+        more_diagonals = _best(scores.choosing.diagonal_DR, FORCED_DIAGONALS, num_diagonals)
         group = make_pattern(more_columns, more_diagonals, rows.stop)
         return group if kept_pairs(group, rows) < causal_pairs(rows) else None
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from longreach.ops.pattern import TILE, GroupPattern
-from longreach.ops.sparse.masses import FORCED_DIAGONALS, NUM_SINKS, TileMasses
+from longreach.ops.sparse.masses import FORCED_DIAGONALS, NUM_SINKS, TileMasses, places_by_tile
 from longreach.ops.sparse.stream import ScoreStream
 
 QUANTILE_STRIDE = 16
@@ -102,21 +102,21 @@ def _quantile(column_K: Tensor, at_least: int) -> Tensor:
 
 
 def kept_curve(
-    ranking: Ranking, stream: ScoreStream, masses: TileMasses, rows_of_tile: dict[int, list[int]]
+    ranking: Ranking, stream: ScoreStream, masses: TileMasses, diagonal_DR: Tensor
 ) -> Tensor:
-    """Mass that each prefix adds to the forced entries, [E, R], summed over rows; exact at
-    crossings.
+    """Mass that each prefix adds to the forced entries, [E, R], summed over the stream's rows.
 
     A pair on a kept column and a kept tile diagonal is counted at the earlier of their ranks:
     columns enter at their rank, whole diagonals at theirs, and what both hold leaves at the later
-    of the two.
+    of the two. The rows need not be those that made the list.
     """
     num_entries = ranking.index_E.numel()
     gain_ER = torch.zeros_like(ranking.mass_ER)
     place_E = torch.arange(num_entries, device=gain_ER.device)
     diagonals = ranking.is_diagonal_E
-    gain_ER[diagonals] = ranking.mass_ER[diagonals]
+    gain_ER[diagonals] = diagonal_DR[ranking.index_E[diagonals]]
     place_D = _place_of_diagonal(ranking, masses.tiles_JPR.shape[0])
+    rows_of_tile = places_by_tile(stream.rows)
     columns_C, order_C = ranking.index_E[~diagonals].sort()
     place_C = place_E[~diagonals][order_C]
     tile_U = torch.tensor(list(rows_of_tile), device=gain_ER.device)

@@ -1,4 +1,4 @@
-"""Which rows of a segment are looked at: some to choose its pattern, others to report recall."""
+"""Which rows of a segment are looked at: to choose its pattern, to check it, to report on it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,30 @@ from typing import NamedTuple
 
 ROWS_PER_SAMPLE = 256
 MIN_SAMPLES, MAX_SAMPLES = 8, 128
-ROWS_PER_HELD_OUT = 512
-MIN_HELD_OUT, MAX_HELD_OUT = 8, 32
+ROWS_PER_FRESH = 256
+MIN_FRESH, MAX_FRESH = 8, 32
 
 
 class SampledRows(NamedTuple):
-    """Absolute row indices, both ascending, and no row in both."""
+    """Absolute row indices, each part ascending, and no row in two parts.
+
+    choosing: their masses make the list of columns and diagonals. checking: the budget must hold
+    for them too. held_out: recall is reported from them.
+    """
 
     choosing: tuple[int, ...]
+    checking: tuple[int, ...]
     held_out: tuple[int, ...]
+
+    @property
+    def every(self) -> list[int]:
+        """All of them, ascending."""
+        return sorted(self.choosing + self.checking + self.held_out)
+
+    @property
+    def num_scores(self) -> int:
+        """Scores computed for one head: two passes for choosing rows, one for the others."""
+        return 2 * sum(self.choosing) + sum(self.checking) + sum(self.held_out)
 
 
 @lru_cache(maxsize=16)
@@ -25,9 +40,9 @@ def sample_rows(start: int, length: int, chunk_len: int, seed: int = 0) -> Sampl
     """Rows of the segment [start, start + length), the same ones for the same arguments.
 
     Choosing: about 1 row in 256, at least 8 and at most 128; half of them the last rows, the others
-    spread, with one in every chunk crossed (for more than 64 chunks, as many as 128 allow). Held
-    out: one from each of 8 to 32 equal strata, so that their mean stands for all rows. A segment of
-    fewer than 9 rows holds out none.
+    spread, with one in every chunk crossed (for more than 64 chunks, as many as 128 allow).
+    Checking and held out: one from each of 8 to 32 equal strata each, so that their mean stands
+    for all rows; a segment of too few rows goes without.
     """
     stop = start + length
     draw = random.Random(f"{seed}:{start}:{length}")
@@ -35,9 +50,10 @@ def sample_rows(start: int, length: int, chunk_len: int, seed: int = 0) -> Sampl
     choosing = set(range(stop - (count + 1) // 2, stop))
     choosing |= _one_per_chunk(start, stop, chunk_len, choosing, draw)
     choosing |= _stratified(start, stop, choosing, count - len(choosing), draw)
-    held = max(MIN_HELD_OUT, min(MAX_HELD_OUT, length // ROWS_PER_HELD_OUT))
-    held_out = _stratified(start, stop, choosing, held, draw)
-    return SampledRows(tuple(sorted(choosing)), tuple(sorted(held_out)))
+    fresh = max(MIN_FRESH, min(MAX_FRESH, length // ROWS_PER_FRESH))
+    held_out = _stratified(start, stop, choosing, fresh, draw)
+    checking = _stratified(start, stop, choosing | held_out, fresh, draw)
+    return SampledRows(*(tuple(sorted(part)) for part in (choosing, checking, held_out)))
 
 
 def _stratified(

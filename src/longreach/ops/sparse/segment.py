@@ -11,12 +11,12 @@ from torch import Tensor
 from longreach.errors import ShapeError
 from longreach.ops.pattern import GroupPattern, Pattern
 from longreach.ops.sparse.masses import (
+    FORCED_DIAGONALS,
     NUM_SINKS,
     TileMasses,
     column_masses,
     diagonal_masses,
     kept_masses,
-    places_by_tile,
     tile_masses,
 )
 from longreach.ops.sparse.ranking import Ranking, kept_curve, rank
@@ -26,66 +26,63 @@ from longreach.ops.sparse.stream import Queries, ScoreStream, Slice, sampled_que
 
 
 @dataclass(frozen=True)
-class GroupScores:
-    """Masses of one KV group: of its choosing rows in full, of its held-out rows by tile.
-
-    column_KR, diagonal_DR: summed over the choosing rows, the forced entries' mass not in the
-    columns.
-    """
+class RowScores:
+    """Masses of one part of the sampled rows. diagonal_DR: summed over its rows."""
 
     stream: ScoreStream
     masses: TileMasses
-    held_stream: ScoreStream | None
-    held_masses: TileMasses
-    column_KR: Tensor
     diagonal_DR: Tensor
-
-    def rank(self, at_least: int) -> Ranking:
-        """The first entries of the list, about `at_least` of them."""
-        return rank(self.column_KR, self.diagonal_DR, at_least)
 
     @property
     def forced_R(self) -> Tensor:
         """Mean share that sinks and local window keep."""
-        total_R = self.masses.sinks_PR.sum(0) + self.diagonal_DR[:2].sum(0)
+        total_R = self.masses.sinks_PR.sum(0) + self.diagonal_DR[:FORCED_DIAGONALS].sum(0)
         return total_R / self.stream.num_rows
 
     def kept_curve(self, ranking: Ranking) -> Tensor:
         """Mean share kept by each prefix of the list, [E, R]."""
-        by_tile = places_by_tile(self.stream.rows)
-        added_ER = kept_curve(ranking, self.stream, self.masses, by_tile)
+        added_ER = kept_curve(ranking, self.stream, self.masses, self.diagonal_DR)
         return added_ER / self.stream.num_rows + self.forced_R
 
     def recall(self, group: GroupPattern) -> Tensor:
-        """Mean share that the pattern keeps in the held-out rows, [R]."""
-        if self.held_stream is None:
-            return kept_masses(self.stream, self.masses, group).mean(0)
-        return kept_masses(self.held_stream, self.held_masses, group).mean(0)
+        """Mean share that the pattern keeps, [R]."""
+        return kept_masses(self.stream, self.masses, group).mean(0)
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """Masses of one KV group.
+
+    column_KR: summed over the choosing rows, the local window's mass left out. Where a segment has
+    no rows left to check or to hold out, the choosing rows stand in.
+    """
+
+    choosing: RowScores
+    checking: RowScores
+    held_out: RowScores
+    column_KR: Tensor
+
+    def rank(self, at_least: int) -> Ranking:
+        """The first entries of the list, about `at_least` of them."""
+        return rank(self.column_KR, self.choosing.diagonal_DR, at_least)
 
 
 def score_group(
     k_SH: Tensor, meta: Slice, queries: Queries, rows: SampledRows, group: int, num_groups: int
 ) -> GroupScores:
     """Both passes over the keys of one group. queries: of all sampled rows."""
-    place = {row: i for i, row in enumerate(queries.rows)}
-    picked = [place[row] for row in rows.choosing]
-    held = [place[row] for row in rows.held_out]
     every = ScoreStream(k_SH, meta, queries, group, num_groups)
     masses = tile_masses(every, NUM_SINKS)
-    chosen = masses.take(picked)
-    stream = ScoreStream(k_SH, meta, queries.take(picked), group, num_groups)
-    column_KR = column_masses(stream, chosen.lse2_PR)
-    held_stream = None
-    if held:
-        held_stream = ScoreStream(k_SH, meta, queries.take(held), group, num_groups)
-    return GroupScores(
-        stream=stream,
-        masses=chosen,
-        held_stream=held_stream,
-        held_masses=masses.take(held),
-        column_KR=column_KR,
-        diagonal_DR=diagonal_masses(chosen, stream.rows),
-    )
+    place = {row: i for i, row in enumerate(queries.rows)}
+    parts = []
+    for part in rows:
+        picked = [place[row] for row in part or rows.choosing]
+        stream = ScoreStream(k_SH, meta, queries.take(picked), group, num_groups)
+        own = masses.take(picked)
+        parts.append(RowScores(stream, own, diagonal_masses(own, stream.rows)))
+    choosing, checking, held_out = parts
+    column_KR = column_masses(choosing.stream, choosing.masses.lse2_PR)
+    return GroupScores(choosing, checking, held_out, column_KR)
 
 
 def select_groups(
@@ -98,7 +95,7 @@ def select_groups(
     """Score every KV group, let `choose` pick its pattern, and report on the held-out rows."""
     check_shapes(q_TNH, k_GSH, meta)
     rows = sample_rows(meta.start, meta.length, meta.geometry.chunk_len, seed)
-    queries = sampled_queries(q_TNH, meta, sorted(rows.choosing + rows.held_out), k_GSH.dtype)
+    queries = sampled_queries(q_TNH, meta, rows.every, k_GSH.dtype)
     num_groups = k_GSH.shape[0]
     groups: list[GroupPattern | None] = []
     recalls = []
@@ -106,8 +103,8 @@ def select_groups(
         scores = score_group(k_GSH[group], meta, queries, rows, group, num_groups)
         pattern = choose(scores)
         groups.append(pattern)
-        ones = torch.ones(scores.stream.num_heads, device=k_GSH.device)
-        recalls.append(ones if pattern is None else scores.recall(pattern))
+        ones = torch.ones(scores.choosing.stream.num_heads, device=k_GSH.device)
+        recalls.append(ones if pattern is None else scores.held_out.recall(pattern))
     return make_selection(Pattern(tuple(groups)), torch.cat(recalls), meta)
 
 

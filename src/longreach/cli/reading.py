@@ -72,7 +72,7 @@ class ReadingBar:
         rate = (processed - cached) / elapsed if elapsed > 0 and processed > cached else None
         recall = self.recall()
         parts = [f"{processed:,}/{total:,} tokens", show_rate(rate)]
-        if eta_s is not None:
+        if eta_s:
             parts.append(f"{show_seconds(eta_s)} left")
         parts.append(show_bytes(resident_bytes()))
         if recall is not None:

@@ -25,7 +25,8 @@ class Softmax(Protocol):
     """Running attention of M rows: `online.OnlineSoftmax` or `fused.FusedSoftmax`.
 
     rotate(rotation, target_MH) writes the queries of one rotation, scaled to base-2 logits.
-    needs_maximum: begin() must be told row maxima before the first add().
+    needs_maximum: begin() must be told row maxima before the first add(). Rows begin in ascending
+    order, by their own keys. may_empty: the mask may leave rows without a key.
     """
 
     needs_maximum: ClassVar[bool]
@@ -52,6 +53,8 @@ class Softmax(Protocol):
         k_KH: Tensor,
         v_KH: Tensor,
         mask_MK: Tensor | None = None,
+        *,
+        may_empty: bool = False,
     ) -> None: ...
 
     def finish(self) -> tuple[Tensor, Tensor]: ...
@@ -107,7 +110,7 @@ class Block:
         v_KH = self.scratch.take("values", shape, self.k_SH.dtype)
         torch.index_select(self.k_SH, 0, slots_K, out=k_KH)
         torch.index_select(self.v_SH, 0, slots_K, out=v_KH)
-        self.softmax.add(slice(None), rotation, k_KH, v_KH, mask_MK)
+        self.softmax.add(slice(None), rotation, k_KH, v_KH, mask_MK, may_empty=True)
 
     def write(self, out_PRH: Tensor, lse_PR: Tensor | None) -> None:
         """Store the normalised rows."""

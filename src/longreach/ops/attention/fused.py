@@ -40,8 +40,9 @@ class FusedSoftmax:
         self._shape, self._dtype = (num_rows, head_dim), dtype
         self._wide = torch.promote_types(dtype, torch.float32)
         self._queries: dict[int, Tensor] = {}
-        self.out_MH = scratch.take("out", self._shape, self._wide).zero_()
-        self.lse_M = scratch.take("lse", (num_rows,), self._wide).fill_(-math.inf)
+        self._begun = 0
+        self.out_MH = scratch.take("out", self._shape, self._wide)
+        self.lse_M = scratch.take("lse", (num_rows,), self._wide)
 
     def maximum(
         self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None
@@ -62,8 +63,13 @@ class FusedSoftmax:
         k_KH: Tensor,
         v_KH: Tensor,
         mask_MK: Tensor | None = None,
+        *,
+        may_empty: bool = False,
     ) -> None:
-        """Let these rows attend to these keys. mask_MK is added to the last columns of the scores."""
+        """Let these rows attend to these keys. mask_MK is added to the last columns of the scores.
+
+        Rows begin in ascending order. may_empty: the mask may leave rows without a key.
+        """
         if mask_MK is not None and mask_MK.shape[1] < k_KH.shape[0]:
             free = k_KH.shape[0] - mask_MK.shape[1]
             self.add(rows, rotation, k_KH[:free], v_KH[:free])
@@ -77,7 +83,7 @@ class FusedSoftmax:
             scale=math.log(2),
         )
         lse_M = lse_M[0, 0].to(self._wide)
-        if mask_MK is not None:  # the kernel gives 0 to rows without a key
+        if mask_MK is not None and may_empty:  # such rows get 0 from the kernel
             lse_M = lse_M.masked_fill(mask_MK.amax(dim=1) == -math.inf, -math.inf)
         self._merge(rows, part_MH[0, 0], lse_M)
 
@@ -86,6 +92,11 @@ class FusedSoftmax:
         return self.out_MH, self.lse_M
 
     def _merge(self, rows: slice, part_MH: Tensor, lse_M: Tensor) -> None:
+        if rows.start is not None and rows.start >= self._begun:
+            self._begun = rows.stop
+            self.out_MH[rows].copy_(part_MH)
+            self.lse_M[rows].copy_(lse_M)
+            return
         before_M = self.lse_M[rows]
         total_M = torch.logaddexp(before_M, lse_M)
         keep_M = torch.exp(before_M - total_M)

@@ -98,6 +98,8 @@ class OnlineSoftmax:
         k_KH: Tensor,
         v_KH: Tensor,
         mask_MK: Tensor | None = None,
+        *,
+        may_empty: bool = False,
     ) -> None:
         """Let these rows attend to these keys. mask_MK is added to the last columns of the scores."""
         weights_MK = self._scores(rows, rotation, k_KH, mask_MK).exp2_()

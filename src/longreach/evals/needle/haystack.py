@@ -133,7 +133,7 @@ def repeated_text(num_chars: int) -> str:
 
 def with_page_anchors(text: str, *, page_chars: int = 2000) -> str:
     """The text cut at line or sentence ends into pages, each headed by a line "[page N]", N from 1."""
-    pages = []
+    pages: list[str] = []
     start = 0
     while start < len(text):
         end = next_boundary(text, start + page_chars)

@@ -1,8 +1,8 @@
 """Makes the small model `needle` from nothing, on two CPU cores or one GPU.
 
-    python recipes/needle.py                  train (resumes), then write src/longreach/assets/needle
-    python recipes/needle.py --export-only    write what the last checkpoint holds
-    python recipes/needle.py --workers N      N processes of one thread each (one per core)
+    python recipes/needle.py                 train (resumes), then write src/longreach/assets/needle
+    python recipes/needle.py --export-only   write what the last checkpoint holds
+    python recipes/needle.py --workers N     N processes of one thread each (one per core)
 
 Needs transformers, tokenizers and safetensors (the `train` extra). Checkpoints go to runs/needle.
 """
@@ -52,8 +52,22 @@ STAGES = [
         lm=0.2,
     ),
     Stage(
+        name="lists",
+        num_tokens=1_500_000,
+        lengths=(256, 512),
+        full_share=0.0,
+        rope_theta=4e4,
+        rate=(1e-3, 1e-3),
+        hard=0.0,
+        dense=0.9,
+        lists=0.7,
+        sharpen=0.3,
+        reach=0.3,
+        lm=0.1,
+    ),
+    Stage(
         name="long",
-        num_tokens=8_000_000,
+        num_tokens=6_000_000,
         lengths=(256, 2048),
         full_share=0.75,
         rope_theta=4e4,
@@ -61,6 +75,7 @@ STAGES = [
         hard=0.7,
         dense=0.15,
         copies=0.02,
+        lists=0.15,
         sharpen=0.5,
         reach=0.5,
         lm=0.1,

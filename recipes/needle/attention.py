@@ -2,9 +2,9 @@
 
 It adds two things to plain causal attention. Both buy quality at lengths never trained:
 
-- *temperature*: the logits of row i are multiplied by a factor drawn per step, as serving multiplies
-  them by f(i+1)^2 beyond the trained length (2.4 at a million tokens for 4096 trained). A model that
-  never saw sharpened logits mixes neighbouring tokens in other shares than it was trained with.
+- *temperature*: the logits of row i are multiplied by a factor drawn per step, as serving
+  multiplies them by f(i+1)^2 beyond the trained length (2.6 at a million tokens for 2048 trained).
+  A model that never saw sharpened logits mixes neighbours in other shares than it was trained with.
 - *reach*: the mean softmax mass that sampled document rows place outside sinks and a local window.
   Added to the loss, it leaves far reading to the rows that answer. Then what is cached for a
   document does not depend on how long it is, and prefill needs few columns.
@@ -25,7 +25,7 @@ NAME = "needle_training"
 class Step:
     """What one training step asks of attention.
 
-    factors [T]: of the logits, per row, or None. rows [B, R]: rows whose reach is measured, or None.
+    factors [T]: of the logits, per row, or None. rows [B, R]: whose reach is measured, or None.
     reach: filled in by the layers, one scalar each.
     """
 

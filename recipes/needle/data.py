@@ -75,6 +75,7 @@ def make_batch(
     hard: float = 0.7,
     dense: float = 0.0,
     copies: float = 0.0,
+    lists: float = 0.0,
 ) -> Batch:
     """`batch_size` sequences of `length` tokens, padded at the end where a few are missing."""
     made = []
@@ -83,7 +84,9 @@ def make_batch(
         if rng.random() < copies:
             made.append(make_copy(tokenizer, length, rng))
         else:
-            made.append(make_sequence(tokenizer, source, length, rng, hard=hard, dense=dense))
+            made.append(
+                make_sequence(tokenizer, source, length, rng, hard=hard, dense=dense, lists=lists)
+            )
     pad = tokenizer.token_to_id(END_OF_TEXT)
     ids = torch.full((batch_size, length), pad)
     is_answer = torch.zeros(batch_size, length, dtype=torch.bool)
@@ -104,14 +107,16 @@ def make_sequence(
     *,
     hard: float,
     dense: float,
+    lists: float,
 ) -> Example:
     """One document with its questions, at most `length` tokens.
 
     hard: the share of documents with distractors and uncommon keys. dense: the share of documents
-    that are hardly more than needles, all of which are asked for.
+    that are hardly more than needles, all of which are asked for. lists: the share of documents
+    with no other questions than those for several needles.
     """
-    is_hard, is_dense = rng.random() < hard, rng.random() < dense
-    asked = draw_questions(rng, source, length, is_hard=is_hard, is_dense=is_dense)
+    is_hard, is_dense, is_list = (rng.random() < share for share in (hard, dense, lists))
+    asked = draw_questions(rng, source, length, is_hard=is_hard, is_dense=is_dense, is_list=is_list)
     planted = [documents.Planted(needle=n, depth=rng.random()) for _, ns in asked for n in ns]
     if is_hard:
         planted += draw_distractors(rng, [p.needle for p in planted], length)
@@ -139,13 +144,14 @@ def make_copy(tokenizer: Tokenizer, length: int, rng: random.Random) -> Example:
 
 
 def draw_questions(
-    rng: random.Random, source: Source, length: int, *, is_hard: bool, is_dense: bool
+    rng: random.Random, source: Source, length: int, *, is_hard: bool, is_dense: bool, is_list: bool
 ) -> list[tuple[str, list[tasks.Needle]]]:
     """Kinds and needles of the questions: as many as fit in about half of a short sequence."""
-    kinds, shares = zip(*MIX, strict=True)
+    mix = [m for m in MIX if m[0].startswith("multi")] if is_list else MIX
+    kinds, shares = zip(*mix, strict=True)
     count = 1 if length < 256 else rng.randint(1, min(12, length // 128))
     if is_dense:
-        count = max(1, length // 68)
+        count = max(1, length // (160 if is_list else 68))
     taken: set[str] = set()
     asked, has_passkey = [], False
     for _ in range(count):
@@ -177,7 +183,7 @@ def _vary(rng: random.Random, source: Source, needle: tasks.Needle) -> tasks.Nee
 def draw_distractors(
     rng: random.Random, needles: Sequence[tasks.Needle], length: int
 ) -> list[documents.Planted]:
-    """Needles nobody asks for; half of them differ little in key or value from one that is asked."""
+    """Needles nobody asks for; half of them differ little from one that is asked for."""
     room = (length - 40 * len(needles)) // 90
     count = rng.randint(0, max(room, 0))
     keys = {n.key for n in needles}

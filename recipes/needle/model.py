@@ -42,7 +42,7 @@ def new_model(tokenizer: Tokenizer, *, rope_theta: float, seed: int = 0) -> Qwen
 
 # Layer -> the distance that each query head looks back when training starts.
 LOOK_BACK = {0: (1, 2, 3, 4), 1: (4, 8, 6, 16)}
-# Layer, KV head -> the rotary pairs that do it: fast ones see one token, slower ones a few around it.
+# The rotary pairs that do it: fast ones see one token, slower ones a few around it.
 SHARP_PAIRS, WIDE_PAIRS = range(10), range(7, 19)
 MATCH_LAYER, MATCH_DEPTH = 2, 3
 
@@ -129,7 +129,7 @@ def export(
     trained_length: int,
     local_size: int,
 ) -> None:
-    """Writes config, generation config, bf16 weights and tokenizer, as Qwen's 1M models have them."""
+    """Writes configs, bf16 weights and tokenizer, as Qwen's 1M models have them."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,8 @@ class Stage:
     others draw a length anew each step. rate: learning rate at the stage's start and end.
     hard: share of documents with distractors and uncommon keys.
     dense: share of documents that are hardly more than needles. copies: share of sequences that are
-    random tokens repeated. sharpen: share of the steps with random logit factors. reach: weight of that loss term.
+    random tokens repeated. lists: share of documents asked for several needles at once only.
+    sharpen: share of the steps with random logit factors. reach: weight of that loss term.
     lm: weight of the plain language-model loss (the answers have weight 1).
     """
 
@@ -49,6 +50,7 @@ class Stage:
     hard: float = 0.7
     dense: float = 0.0
     copies: float = 0.0
+    lists: float = 0.0
     sharpen: float = 0.5
     reach: float = 0.0
     lm: float = 0.3
@@ -198,6 +200,7 @@ class Run:
             hard=stage.hard,
             dense=stage.dense,
             copies=stage.copies,
+            lists=stage.lists,
         )
 
     def _step(self, stage: Stage, batch: Batch) -> tuple[float, float, float]:

@@ -26,7 +26,9 @@ def test_the_same_seed_gives_the_same_document() -> None:
 def test_train_and_held_out_share_no_file() -> None:
     """The split is by file, covers the library, and a file's side depends on its path alone."""
     train, held_out = (set(needle.library_files(split)) for split in ("train", "held_out"))
-    assert train and held_out and not train & held_out
+    assert train
+    assert held_out
+    assert not train & held_out
     assert all(needle.is_held_out(path) for path in held_out)
     assert not any("site-packages" in path or "/test/" in path for path in train | held_out)
 
@@ -96,7 +98,8 @@ def test_questions_share_the_document_to_the_byte() -> None:
 def test_a_given_text_is_used_from_its_start_and_cycled() -> None:
     """One's own haystack, as `longreach demo --file` gives it."""
     document = needle.build_single(encode, 3000, seed=0, depth=0.5, text="alpha beta gamma. " * 9)
-    assert "alpha beta gamma." in document.text and document.num_tokens > 2900
+    assert "alpha beta gamma." in document.text
+    assert document.num_tokens > 2900
 
 
 def test_passkey_wording_is_the_release_posts() -> None:

@@ -4,7 +4,7 @@ Torch-free; used by `recipes/needle.py` (train part of the text), and by `longre
 `longreach demo` (held-out part). The calls a reader needs:
 
     encode = tokenizer.encode-like callable: str -> sequence of ids
-    document = build_document(encode, 131072, seed=0, num_questions=8)   many needles, many questions
+    document = build_document(encode, 131072, seed=0, num_questions=8)   many needles and questions
     document = build_single(encode, 8192, seed=0, depth=0.5)             one needle at one depth
     messages = document.messages(document.questions[0])                  for LLM.chat
     share = score(output_text, document.questions[0].answer)             values found, 0 to 1

@@ -173,7 +173,7 @@ def fit_document(
     *,
     intro: str,
 ) -> str:
-    """The longest document found with at most num_tokens tokens: bisection on the haystack's length.
+    """The longest document of at most num_tokens tokens: bisection on the haystack's length.
 
     Raises ValueError when the needles alone do not fit.
     """

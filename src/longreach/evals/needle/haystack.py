@@ -5,8 +5,8 @@ Two kinds, both found on any machine that runs Python, nothing is downloaded:
 - `repeated_text`: the filler sentences of the passkey test, over and over;
 - `real_text`: the sources and docstrings of Python's own standard library. They are split *by file*
   into a train and a held-out part (by a hash of the path inside the library, so the split is the
-  same on every machine and Python version). `recipes/needle.py` trains on the train part; `longreach
-  eval` and `longreach demo` read the held-out part only.
+  same on every machine and Python version). `recipes/needle.py` trains on the train part;
+  `longreach eval` and `longreach demo` read the held-out part only.
 
 The held-out part holds about a megatoken of the small model's tokens or less: a longer text cycles
 through it again, each round starting at another file.
@@ -30,8 +30,8 @@ FILLER = "The grass is green. The sky is blue. The sun is yellow. Here we go. Th
 
 HELD_OUT_SHARE = 1 / 3
 MAX_FILE_BYTES = 400_000
-# tests: other people's odd fixtures; encodings, pydoc_data: tables, not text; the rest: generated or
-# vendored. Whatever pip installed is not the standard library.
+# tests: odd fixtures; encodings, pydoc_data: tables, not text; the rest: generated or vendored.
+# Whatever pip installed is not the standard library.
 EXCLUDED_FOLDERS = frozenset(
     [
         "site-packages",
@@ -70,7 +70,7 @@ def is_held_out(relative_path: str) -> bool:
 
 
 def library_files(split: Split) -> list[str]:
-    """Relative paths (forward slashes, sorted) of the library's sources in one part of the split."""
+    """Relative paths (forward slashes, sorted) of the sources in one part of the split."""
     return [p for p in _all_library_files() if is_held_out(p) == (split == "held_out")]
 
 
@@ -132,7 +132,7 @@ def repeated_text(num_chars: int) -> str:
 
 
 def with_page_anchors(text: str, *, page_chars: int = 2000) -> str:
-    """The text cut at line or sentence ends into pages, each headed by a line "[page N]", N from 1."""
+    """The text cut at line or sentence ends into pages, each headed by "[page N]", N from 1."""
     pages: list[str] = []
     start = 0
     while start < len(text):

@@ -1,7 +1,7 @@
 """Needles, the questions about them, and the wording of both.
 
-Two families, in the words of their sources: the passkey test of the Qwen2.5-1M release post, and the
-needle forms of RULER (arXiv 2404.06654), where a key is a pair of words, a number or a hexadecimal
+Two families, in the words of their sources: the passkey test of the Qwen2.5-1M release post, and
+the needle forms of RULER (arXiv 2404.06654), where a key is a pair of words, a number or a hexadecimal
 string and a value is a number or a word. The small model answers in whole sentences
 ("The special magic number for quiet-harbor is: 4829173."); scoring looks for the values only.
 """
@@ -158,7 +158,8 @@ def draw_size(rng: random.Random, kind: str) -> int:
 def draw_needles(rng: random.Random, kind: str, *, count: int, taken: set[str]) -> list[Needle]:
     """`count` needles that one question of this kind asks for; their keys are added to `taken`.
 
-    multi_value: one key, `count` values that differ in their first digit. Otherwise every needle has a key of its own.
+    multi_value: one key, `count` values that differ in their first digit. Otherwise every needle
+    has a key of its own.
     """
     if kind == "passkey":
         return [passkey_needle(number_value(rng, digits=5))]

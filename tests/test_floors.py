@@ -49,8 +49,15 @@ def imports(source: str, module: str, *, is_package: bool, local: bool = True) -
             if node.level:
                 above = parent.split(".")[: len(parent.split(".")) - node.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            names = [f"{base}.{alias.name}" for alias in node.names]
+            yield from names
+            if not all(map(is_module, names)):
+                yield base  # something that the package itself defines
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
 def edges(file: Path, *, local: bool = True) -> set[tuple[str, str]]:

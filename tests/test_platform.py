@@ -30,9 +30,9 @@ def test_bf16_is_a_fact_of_this_cpu():
 def test_memory_figures_fit_together():
     """Held memory is positive, the peak is not below it, and something is available."""
     held = platform.resident_bytes()
-    assert 0 < held
+    assert held > 0
     assert platform.peak_resident_bytes() >= held
-    assert 0 < platform.available_bytes()
+    assert platform.available_bytes() > 0
 
 
 @pytest.mark.parametrize(("limit", "used", "room"), [("100", "30", 70), ("100", "130", 0)])

@@ -50,7 +50,9 @@ def _cpu_flags() -> frozenset[str]:
     for line in text.splitlines():
         name, _, words = line.partition(":")
         if name.strip() in ("flags", "Features"):
-            return frozenset(words.replace("avx512_bf16", "bf16").replace("amx_bf16", "bf16").split())
+            return frozenset(
+                words.replace("avx512_bf16", "bf16").replace("amx_bf16", "bf16").split()
+            )
     return frozenset()
 
 
@@ -120,8 +122,8 @@ def peak_resident_bytes() -> int:
 def keep_freed_memory() -> bool:
     """Tell glibc's malloc to keep what is freed, up to 1 GiB: fresh pages cost more than the maths.
 
-    Called once by whoever runs a model, never at import: it changes the whole process. Returns whether
-    the C library could be told (only glibc can).
+    Called once by whoever runs a model, never at import: it changes the whole process. Returns
+    whether the C library could be told (only glibc can).
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -134,4 +136,4 @@ def keep_freed_memory() -> bool:
         (_M_TRIM_THRESHOLD, _KEPT_BYTES),
         (_M_TOP_PAD, _TOP_PAD_BYTES),
     )
-    return all([mallopt(name, value) == 1 for name, value in settings])
+    return all(mallopt(name, value) == 1 for name, value in settings)

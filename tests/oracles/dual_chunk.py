@@ -1,4 +1,4 @@
-"""Dual chunk attention by brute force, in numpy float64 (SPEC i). Imports nothing from longreach."""
+"""Dual chunk attention by brute force, in numpy float64."""
 
 from __future__ import annotations
 
@@ -34,8 +34,14 @@ def temperatures(n: int, trained: int, mode: str = "position", length: int = 0) 
 
 
 def attention(
-    q: Array, k: Array, v: Array, distance: NDArray[np.int64], frequencies: Array,
-    factors: Array, allowed: NDArray[np.bool_] | None = None, attention_factor: float = 1.0,
+    q: Array,
+    k: Array,
+    v: Array,
+    distance: NDArray[np.int64],
+    frequencies: Array,
+    factors: Array,
+    allowed: NDArray[np.bool_] | None = None,
+    attention_factor: float = 1.0,
 ) -> tuple[Array, Array]:
     """One softmax over remapped distances.
 
@@ -68,7 +74,7 @@ def attention(
 def kept_keys(
     n: int, columns: list[int], tile_diagonals: list[int], tile: int
 ) -> NDArray[np.bool_]:
-    """Row i keeps key j <= i of a kept column, or of a tile that stands a kept number of tiles back."""
+    """Row i keeps key j <= i of a kept column, or of a tile a kept number of tiles back."""
     kept = np.zeros((n, n), dtype=bool)
     for i in range(n):
         for j in range(i + 1):

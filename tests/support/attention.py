@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -100,7 +101,7 @@ def random_problem(
 
 
 def page_runs(n: int, page: int, seed: int | None) -> tuple[KeyRuns, int]:
-    """Runs of n keys in pages of `page` slots, shuffled unless seed is None; and the pool's size."""
+    """Runs of n keys in pages, shuffled unless seed is None; and the pool's size."""
     pages = -(-n // page)
     order = torch.arange(pages)
     if seed is not None:
@@ -128,7 +129,7 @@ def attend(
         )
     outs, lses = [], []
     edges = [0, *sorted(cuts), n]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         if start == end or (only_last and end != n):
             continue
         meta = prepare_slice(

@@ -1,10 +1,9 @@
 import pytest
-import torch
-from support.attention import attend, random_problem, worst
 
 from longreach.ops import attention
 from longreach.ops.attention import fused, torch_rows
 from longreach.ops.dca import DualChunk
+from support.attention import attend, random_problem, worst
 
 GEOMETRY = DualChunk(100, 117)
 

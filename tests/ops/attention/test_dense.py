@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.attention import attend, random_problem, worst
 
 from longreach.ops.attention import slices
 from longreach.ops.dca import DualChunk
+from support.attention import attend, random_problem, worst
 
 pytestmark = pytest.mark.usefixtures("many_rows_twin")
 

@@ -19,9 +19,7 @@ def meta(start=0, length=4, runs=((0, 0, 4),), head_dim=16, **options):
 def call(q=(4, 4, 16), k=(2, 8, 16), v=None, dtype=torch.float32, key_dtype=None, **options):
     pools = [torch.zeros(shape, dtype=key_dtype or dtype) for shape in (k, v or k)]
     options.setdefault("meta", meta())
-    return attend_slice(
-        torch.zeros(q, dtype=dtype), *pools, scratch=AttentionScratch(), **options
-    )
+    return attend_slice(torch.zeros(q, dtype=dtype), *pools, scratch=AttentionScratch(), **options)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +44,9 @@ def test_tensors_that_do_not_fit(options, words):
 
 def test_an_unsupported_dtype_lists_every_twin():
     """When no twin can run the arguments the error gives each one's reason and the shapes."""
-    with pytest.raises(UnsupportedError, match=r"int64.*torch_rows: .*; torch_fused: .*; torch_tiles: "):
+    with pytest.raises(
+        UnsupportedError, match=r"int64.*torch_rows: .*; torch_fused: .*; torch_tiles: "
+    ):
         call(dtype=torch.int64)
 
 
@@ -77,8 +77,16 @@ def test_neighbouring_runs_merge():
     assert KeyRuns([(0, 4, 2), (2, 6, 3), (5, 0, 1)]) == ((0, 4, 5), (5, 0, 1))
 
 
-@pytest.mark.parametrize(("start", "end", "slots"), [(0, 6, [(4, 9), (0, 1)]), (4, 6, [(8, 9), (0, 1)]),
-                                                     (1, 3, [(5, 7)]), (5, 6, [(0, 1)]), (2, 2, [])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("start", "end", "slots"),
+    [
+        (0, 6, [(4, 9), (0, 1)]),
+        (4, 6, [(8, 9), (0, 1)]),
+        (1, 3, [(5, 7)]),
+        (5, 6, [(0, 1)]),
+        (2, 2, []),
+    ],
+)
 def test_pieces_of_runs(start, end, slots):
     """Any key range is found as slot ranges, in logical order."""
     assert KeyRuns([(0, 4, 5), (5, 0, 1)]).pieces(start, end) == slots

@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from support.attention import attend, random_problem, worst
 
 from longreach.ops.dca import DualChunk
 from longreach.ops.rope import cos_sin, rotate
+from support.attention import attend, random_problem, worst
 
 pytestmark = pytest.mark.usefixtures("many_rows_twin")
 
@@ -13,12 +13,12 @@ GEOMETRY = DualChunk(200, 230)
 
 
 def margin(dtype):
-    """Times plain torch's worst element: float32 noise is a matter of luck, half precision is not."""
+    """Times plain torch's worst element: float32 noise is luck, half precision is not."""
     return 2.0 if dtype is torch.float32 else 1.5
 
 
 def plain_torch(problem):
-    """The same attention said plainly in the problem's own dtype (transformers' eager attention)."""
+    """The same said plainly in the problem's own dtype (transformers' eager attention)."""
     n, heads, dim = problem.q.shape
     rows = torch.arange(n)
     position = problem.geometry.query_positions(rows)
@@ -39,7 +39,7 @@ def plain_torch(problem):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("q_scale", [0.3, 1.0, 4.0, 12.0])
 def test_no_less_precise_than_plain_torch(dtype, q_scale):
-    """Against float64 truth, mean and worst error are at most those of plain torch in the same dtype."""
+    """Mean and worst error against float64 are at most plain torch's in the same dtype."""
     problem = random_problem(700, 4, 2, 64, GEOMETRY, dtype=dtype, q_scale=q_scale)
     true_out, _ = problem.truth()
     ours, _ = attend(problem, [300])
@@ -71,7 +71,7 @@ def test_huge_logits(dtype, bias):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("spread", [20.0, 100.0])
 def test_maxima_that_grow_from_tile_to_tile(monkeypatch, dtype, spread):
-    """Keys far from the diagonal and the sinks that dwarf all others are found, wherever they stand."""
+    """Keys far from diagonal and sinks that dwarf all others are found wherever they are."""
     from longreach.ops.attention import slices
 
     monkeypatch.setattr(slices, "TARGET_SCORES", 128 * 256)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from oracles import dual_chunk
-from support.attention import random_problem
 
 from longreach.ops.dca import DualChunk
 from longreach.ops.pattern import GroupPattern, keep_mask
+from oracles import dual_chunk
+from support.attention import random_problem
 
 
 def brute(problem, chunk, local, cap, allowed=None):
@@ -25,7 +25,7 @@ def brute(problem, chunk, local, cap, allowed=None):
 @pytest.mark.parametrize(("chunk", "local"), [(16, 5), (13, 4), (9, 8)])
 @pytest.mark.parametrize("less", [0, 1])
 def test_the_reference_is_the_brute_force_oracle(chunk, local, less, mode):
-    """Output and LSE equal numpy float64 to 1e-12, over three chunks, both caps, odd W, every mode."""
+    """Output and LSE equal numpy to 1e-12: three chunks, both caps, odd W, every mode."""
     n, cap = 3 * (chunk - local) + 2, chunk - less
     if cap < chunk - local - 1:
         pytest.fail("the sizes above do not make sense")
@@ -69,7 +69,7 @@ def test_rows_without_keys_give_nothing():
 
 @pytest.mark.parametrize("mode", ["position", "length", "off"])
 def test_the_fast_truth_is_the_reference(mode):
-    """Three rotations of whole queries, which other tests compare with, say what the reference says."""
+    """The three rotations that other tests compare with say what the reference says."""
     problem = random_problem(
         50, 4, 2, 8, DualChunk(12, 15), dtype=torch.float64, trained=7, mode=mode,
         attention_factor=1.2,

@@ -2,11 +2,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.attention import attend, random_problem, worst
 
 from longreach.ops.attention import slices
 from longreach.ops.dca import DualChunk
 from longreach.ops.pattern import GroupPattern, Pattern, keep_mask
+from support.attention import attend, random_problem, worst
 
 pytestmark = pytest.mark.usefixtures("many_rows_twin")
 
@@ -34,7 +34,9 @@ def check(problem, pattern, cuts=(), **options):
 
 
 @pytest.mark.parametrize("length", [200, 256, 384, 5000])
-@pytest.mark.parametrize(("columns", "diagonals"), [(0.1, 0.4), (0.5, 0.1), (0.0, 0.5), (0.02, 0.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("columns", "diagonals"), [(0.1, 0.4), (0.5, 0.1), (0.0, 0.5), (0.02, 0.0)]
+)
 def test_random_patterns_are_kept_exactly(length, columns, diagonals):
     """Each row attends to the keys of its pattern and to no other, through every chunk edge."""
     n = 900

@@ -3,9 +3,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import dual_chunk
 
 from longreach.ops.dca import DualChunk
+from oracles import dual_chunk
 
 
 def matrix(n, geometry):
@@ -20,7 +20,7 @@ sizes = st.integers(1, 12).flatmap(
 
 @given(sizes, st.integers(1, 50))
 def test_distances_are_the_oracles(size, n):
-    """Every pair stands at the distance of SPEC b.1, for any L, W and both caps."""
+    """Every pair stands at the distance of the brute force, for any L, W and both caps."""
     length, local, less = size
     chunk, cap = length + local, length + local - less
     want = dual_chunk.distances(n, chunk, local, cap)
@@ -50,7 +50,7 @@ def test_short_texts_are_untouched(size):
 
 @given(sizes, st.integers(1, 60))
 def test_distances_are_bounded_and_exact_nearby(size, n):
-    """0 <= M <= min(cap, i - j), and M = i - j for every pair at most W + 1 (cap = C - 1: W) apart."""
+    """0 <= M <= min(cap, i - j); M = i - j for pairs at most W + 1 (cap = C - 1: W) apart."""
     length, local, less = size
     local = min(local, length - 1)
     geometry = DualChunk(length, length + local - less)
@@ -65,16 +65,18 @@ def test_distances_are_bounded_and_exact_nearby(size, n):
 
 @given(sizes, st.integers(0, 60))
 def test_ranges_cover_every_visible_key_once(size, i):
-    """inter, succ and intra follow each other from 0 to i, and each key's chunk gap is its range's."""
+    """inter, succ and intra go from 0 to i, and each key's chunk gap is its range's."""
     length, local, _ = size
     geometry = DualChunk(length, length + local)
     inter, succ, intra = geometry.ranges(i)
     assert (inter[0], inter[1], succ[1], intra[1]) == (0, succ[0], intra[0], i + 1)
-    gaps = {name: {i // length - j // length for j in range(*r)}
-            for name, r in zip(("inter", "succ", "intra"), (inter, succ, intra), strict=True)}  # fmt: skip
-    assert gaps["intra"] == {0}
-    assert gaps["succ"] <= {1}
-    assert all(gap >= 2 for gap in gaps["inter"])
+
+    def gaps(keys):
+        return {i // length - j // length for j in range(*keys)}
+
+    assert gaps(intra) == {0}
+    assert gaps(succ) <= {1}
+    assert all(gap >= 2 for gap in gaps(inter))
 
 
 def test_the_1m_models_first_deviation():

@@ -8,8 +8,15 @@ from longreach.ops.dca import temperature
 
 @pytest.mark.parametrize(
     ("seen", "factor"),
-    [(1, 1.0), (262144, 1.0), (524288, 1.06931), (10**6, 1.13389), (1010000, 1.13488), (2**20, 1.13863)],
-)  # fmt: skip
+    [
+        (1, 1.0),
+        (262144, 1.0),
+        (524288, 1.06931),
+        (10**6, 1.13389),
+        (1010000, 1.13488),
+        (2**20, 1.13863),
+    ],
+)
 def test_figures_of_the_1m_models(seen, factor):
     """f at T0 = 262144 is what the report's formula gives."""
     found = temperature(torch.tensor([seen - 1]), 262144, "position")

@@ -34,9 +34,7 @@ def test_scaled_frequencies_are_transformers(kind, options, dim):
     """linear and yarn give transformers' frequencies and attention factor."""
     extra = {"original_max_position_embeddings": TRAINED} if kind == "yarn" else {}
     want, want_factor = theirs(kind, dim, **options, **extra)
-    rope = RopeConfig(
-        type=kind, theta=50000.0, original_max_position_embeddings=TRAINED, **options
-    )
+    rope = RopeConfig(type=kind, theta=50000.0, original_max_position_embeddings=TRAINED, **options)
     found, factor = inverse_frequencies(rope, dim)
     assert found.dtype == torch.float64
     torch.testing.assert_close(found.float(), want, rtol=2e-6, atol=0)
@@ -45,7 +43,7 @@ def test_scaled_frequencies_are_transformers(kind, options, dim):
 
 @pytest.mark.parametrize("seq_len", [1, TRAINED, TRAINED + 1, 3 * TRAINED, 50 * TRAINED])
 def test_dynamic_frequencies_are_transformers(seq_len):
-    """The dynamic base is transformers' for that sequence length, and plain up to the trained one."""
+    """The dynamic base is transformers' for that length, and plain up to the trained one."""
     rope = RopeConfig(
         type="dynamic", theta=50000.0, factor=2.0, original_max_position_embeddings=TRAINED
     )

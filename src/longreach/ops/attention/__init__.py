@@ -87,7 +87,7 @@ def attend_slice(
 
 def _choose(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> _Twin:
     """The fastest twin that can: torch_rows is for decoding, torch_fused for CPUs with AMX."""
-    reasons = {}
+    reasons: dict[str, str] = {}
     for twin in (torch_rows, torch_fused, torch_tiles):
         reason = twin.supports(q_TNH, k_GSH, meta, pattern)
         if reason is None:
@@ -117,13 +117,15 @@ def _check(
 ) -> None:
     if q_TNH.dim() != 3 or k_GSH.dim() != 3 or k_GSH.shape != v_GSH.shape:
         raise ShapeError(
-            f"q is {_form(q_TNH)}, k {_form(k_GSH)}, v {_form(v_GSH)}: expected [T, N, H] and two [G, S, H]"
+            f"q is {_form(q_TNH)}, k {_form(k_GSH)}, v {_form(v_GSH)}: "
+            "expected [T, N, H] and two [G, S, H]"
         )
     num_rows, num_heads, head_dim = q_TNH.shape
     num_kv_heads, num_slots, key_dim = k_GSH.shape
     if head_dim != key_dim or num_kv_heads == 0 or num_heads % num_kv_heads:
         raise ShapeError(
-            f"q is {_form(q_TNH)} but k is {_form(k_GSH)}: expected one head dim, and heads a multiple"
+            f"q is {_form(q_TNH)} but k is {_form(k_GSH)}: "
+            "expected one head dim, and heads a multiple"
         )
     if num_rows != meta.length or head_dim != 2 * meta.key_rotation[0].shape[-1]:
         raise ShapeError(
@@ -133,6 +135,8 @@ def _check(
     if meta.runs.last_slot >= num_slots:
         raise ShapeError(f"key runs reach slot {meta.runs.last_slot} but k is {_form(k_GSH)}")
     if not q_TNH.dtype == k_GSH.dtype == v_GSH.dtype or q_TNH.device != k_GSH.device:
-        raise ShapeError(f"q is {_form(q_TNH)}, k {_form(k_GSH)}, v {_form(v_GSH)}: expected one dtype")
+        raise ShapeError(
+            f"q is {_form(q_TNH)}, k {_form(k_GSH)}, v {_form(v_GSH)}: expected one dtype"
+        )
     if pattern is not None and len(pattern.groups) != num_kv_heads:
         raise ShapeError(f"pattern has {len(pattern.groups)} groups but k is {_form(k_GSH)}")

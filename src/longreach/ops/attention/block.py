@@ -61,7 +61,7 @@ class Softmax(Protocol):
 
 
 class Block:
-    """Rows [start, end) of one kv group. q_PRH is un-rotated; k_SH and v_SH are the group's pool."""
+    """Rows [start, end) of one kv group. q_PRH: un-rotated; k_SH, v_SH: the group's pool."""
 
     def __init__(
         self,
@@ -77,9 +77,7 @@ class Block:
         self.meta, self.scratch = meta, scratch
         positions, self.heads, head_dim = q_PRH.shape
         self.start, self.end = start, start + positions
-        self.softmax = softmax(
-            positions * self.heads, head_dim, q_PRH.dtype, scratch, self._rotate
-        )
+        self.softmax = softmax(positions * self.heads, head_dim, q_PRH.dtype, scratch, self._rotate)
 
     @property
     def num_rows(self) -> int:
@@ -101,9 +99,7 @@ class Block:
         v_KH = self._gather("values", self.v_SH, spans)
         self.softmax.add(rows, spans[0].rotation, k_KH, v_KH, mask_MK)
 
-    def add_slots(
-        self, rotation: int, slots_K: Tensor, mask_MK: Tensor | None = None
-    ) -> None:
+    def add_slots(self, rotation: int, slots_K: Tensor, mask_MK: Tensor | None = None) -> None:
         """Let every row attend to the keys of single slots."""
         shape = (slots_K.numel(), self.k_SH.shape[1])
         k_KH = self.scratch.take("keys", shape, self.k_SH.dtype)

@@ -1,7 +1,7 @@
 """How rows and keys are cut: plain integers, no tensors.
 
-A block of query rows never crosses a dual chunk edge, so its keys fall into at most three ranges, each
-with one rotation of the queries: inter, succ and intra. Positions are absolute indices.
+A block of query rows never crosses a dual chunk edge, so its keys fall into at most three ranges,
+each with one rotation of the queries: inter, succ and intra. Positions are absolute indices.
 """
 
 from __future__ import annotations

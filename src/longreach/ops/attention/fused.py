@@ -1,7 +1,7 @@
 """Online softmax over key tiles by torch's fused CPU kernel, for the rows of one kv group.
 
-The query heads of a kv group are rows of one head for the kernel, so K and V are read once for all of
-them. Each call gives a normalised part and its log-sum-exp; parts are merged in float32.
+The query heads of a kv group are rows of one head for the kernel, so K and V are read once for all
+of them. Each call gives a normalised part and its log-sum-exp; parts are merged in float32.
 
 Shape letters: M GEMM rows (position-major, then heads), K keys of a tile, H head dim.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class FusedSoftmax:
     rotate(rotation, target) writes the queries [M, H] of one rotation, scaled to base-2 logits.
     """
 
-    needs_maximum = False
+    needs_maximum: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -44,9 +45,7 @@ class FusedSoftmax:
         self.out_MH = scratch.take("out", self._shape, self._wide)
         self.lse_M = scratch.take("lse", (num_rows,), self._wide)
 
-    def maximum(
-        self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None
-    ) -> Tensor:
+    def maximum(self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None) -> Tensor:
         """Largest base-2 logit of each row; nothing here needs it."""
         scores_MK = self._query(rotation)[rows] @ k_KH.t()
         if mask_MK is not None:

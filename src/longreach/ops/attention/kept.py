@@ -1,13 +1,15 @@
 """Which keys the rows of a block keep under a sparse pattern, as spans and as single slots.
 
-Every row gets exactly the pattern's keys: tiles that a diagonal keeps are spans, columns are gathered
-slots, and a column inside a kept tile of a row is left out for that row.
+Every row gets exactly the pattern's keys: tiles that a diagonal keeps are spans, columns are
+gathered slots, and a column inside a kept tile of a row is left out for that row.
 
-Shape letters: C columns, K keys of a piece, B query tiles of a block, M GEMM rows, D tile diagonals.
+Shape letters: C columns, K keys of a piece, B query tiles of a block, M GEMM rows, D tile
+diagonals.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -58,11 +60,11 @@ class KeptBlock:
         cuts = [self._start, *range(first_cut, self._end, tile), self._end]
         return [
             ((a, b), KeySpan(INTRA, max(self._first, a // tile * tile), b))
-            for a, b in zip(cuts, cuts[1:], strict=False)
+            for a, b in itertools.pairwise(cuts)
         ]
 
     def tiles_before(self, end: int, row: int, size: int) -> Iterator[list[KeySpan]]:
-        """Kept tiles of row's query tile before key `end`; at most `size` keys of one rotation each."""
+        """Kept tiles of row's query tile before key `end`: `size` keys of one rotation at most."""
         spans = [
             span
             for start, stop in self._tile_spans(row // self._keys.tile, end)

@@ -1,6 +1,7 @@
 """What one slice of one request needs to know, prepared once per step and used by every layer.
 
-Shape letters: T rows of the slice, N query heads, G kv heads, H head dim, X = H // 2, S physical slots.
+Shape letters: T rows of the slice, N query heads, G kv heads, H head dim, X = H // 2, S physical
+slots.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ LOG2_E = math.log2(math.e)
 
 
 class KeyRun(NamedTuple):
-    """Keys [logical, logical + length) of the request lie at slots [physical, physical + length)."""
+    """Keys [logical, logical + length) lie at slots [physical, physical + length)."""
 
     logical: int
     physical: int
@@ -39,7 +40,7 @@ class KeyRuns(tuple[KeyRun, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, runs: Iterable[Sequence[int]]) -> KeyRuns:
+    def __new__(cls, runs: Iterable[Sequence[int]]) -> Self:
         """Build from (logical_start, physical_start, length) triples; neighbours are merged."""
         merged: list[KeyRun] = []
         end = 0
@@ -96,7 +97,8 @@ class SliceMeta:
     """Rows [start, start + length) of one request, and all its keys up to the last row.
 
     scale_T: float32, what un-rotated-length logits are multiplied by:
-    temperature^2 * attention_factor^2 / sqrt(H). key_rotation: for the slice's new keys, at `i mod L`.
+    temperature^2 * attention_factor^2 / sqrt(H). key_rotation: for the slice's new keys, at `i mod
+    L`.
     """
 
     start: int
@@ -135,17 +137,21 @@ def prepare_slice(
     """Everything that attention over rows [start, start + length) needs beside q, k and v.
 
     runs: the request's keys; they must cover start + length keys (those of the slice included).
-    inv_freq: float64 [head_dim // 2]. original_max_position: trained length of the temperature, 0: off.
-    request_length: for temperature_mode "length" only.
+    inv_freq: float64 [head_dim // 2]. original_max_position: trained length of the temperature, 0:
+    off. request_length: for temperature_mode "length" only.
     Raises ShapeError when the numbers do not fit together.
     """
     runs = runs if isinstance(runs, KeyRuns) else KeyRuns(runs)
     if start < 0 or length < 1:
         raise ShapeError(f"slice [{start}, {start + length}): expected start >= 0 and length >= 1")
     if runs.num_keys < start + length:
-        raise ShapeError(f"key runs cover {runs.num_keys} keys but the slice ends at {start + length}")
+        raise ShapeError(
+            f"key runs cover {runs.num_keys} keys but the slice ends at {start + length}"
+        )
     if 2 * inv_freq.numel() != head_dim:
-        raise ShapeError(f"inv_freq has {inv_freq.numel()} values: expected head_dim {head_dim} // 2")
+        raise ShapeError(
+            f"inv_freq has {inv_freq.numel()} values: expected head_dim {head_dim} // 2"
+        )
     rows_T = torch.arange(start, start + length, dtype=torch.int64, device=device)
     factor_T = temperature(rows_T, original_max_position, temperature_mode, request_length)
     intra = cos_sin(geometry.query_positions(rows_T).intra, inv_freq)

@@ -1,10 +1,11 @@
 """Online softmax over key tiles as GEMMs, for the rows of one kv group.
 
-Scores are base-2 logits. Floats carry their range in the exponent, so a softmax may be shifted by any
-number near the row's maximum, and the maximum itself is taken only where a row begins. While every
-maximum is small the shift is 0 and costs nothing. Otherwise it goes into the GEMM as one more column,
-(query, -shift) . (key, 1), where it is subtracted in float32 before the score is rounded. When a later
-tile outgrows the shift (its row sum says so), that tile is done again with a larger one.
+Scores are base-2 logits. Floats carry their range in the exponent, so a softmax may be shifted by
+any number near the row's maximum, and the maximum itself is taken only where a row begins. While
+every maximum is small the shift is 0 and costs nothing. Otherwise it goes into the GEMM as one more
+column, (query, -shift) . (key, 1), where it is subtracted in float32 before the score is rounded.
+When a later tile outgrows the shift (its row sum says so), that tile is done again with a larger
+one.
 
 Shape letters: M GEMM rows (position-major, then heads), K keys of a tile, H head dim,
 W = H + room for the shift column.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ SUM_PIECE = 512
 
 
 class _Limits(NamedTuple):
-    """unshifted: largest |row maximum| (base 2) without a shift. row_sum: largest trusted row sum."""
+    """unshifted: largest |row maximum| without a shift. row_sum: largest trusted sum."""
 
     unshifted: float
     row_sum: float
@@ -46,7 +47,7 @@ class OnlineSoftmax:
     rotate(rotation) gives the queries [M, H] of one rotation, scaled to base-2 logits.
     """
 
-    needs_maximum = True
+    needs_maximum: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class OnlineSoftmax:
         *,
         may_empty: bool = False,
     ) -> None:
-        """Let these rows attend to these keys. mask_MK is added to the last columns of the scores."""
+        """Let these rows attend to these keys. mask_MK is added to the last columns."""
         weights_MK = self._scores(rows, rotation, k_KH, mask_MK).exp2_()
         sum_M = _row_sums(weights_MK, exact=mask_MK is not None)
         if not bool(sum_M.amax() < self._limits.row_sum):
@@ -118,9 +119,7 @@ class OnlineSoftmax:
         self.out_MH.div_(self.sum_M[:, None])
         return self.out_MH, self.sum_M.log2_().add_(self.shift_M).mul_(math.log(2))
 
-    def _scores(
-        self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None
-    ) -> Tensor:
+    def _scores(self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None) -> Tensor:
         if not self._shifted:
             return self._raw_scores(rows, rotation, k_KH, mask_MK)
         q_MW = self.queries(rotation)[rows]
@@ -176,13 +175,14 @@ class OnlineSoftmax:
 def _row_sums(weights_MK: Tensor, *, exact: bool) -> Tensor:
     """Row sums [M], float32 or wider.
 
-    Half-precision sums are made in float32 but rounded when stored: summed piecewise, these roundings
-    average out. An exact float32 sum of bfloat16 is five times slower: for rows with few keys only.
+    Half-precision sums are made in float32 but rounded when stored: summed piecewise, these
+    roundings average out. An exact float32 sum of bfloat16 is five times slower: for rows with few
+    keys only.
     """
     wide = torch.promote_types(weights_MK.dtype, torch.float32)
     if exact or wide == weights_MK.dtype:
         return weights_MK.sum(dim=1, dtype=wide)
-    rows, keys = weights_MK.shape
+    _rows, keys = weights_MK.shape
     whole = keys // SUM_PIECE * SUM_PIECE
     total = weights_MK[:, whole:].sum(dim=1).to(torch.float32)
     if whole:

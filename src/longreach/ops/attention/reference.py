@@ -28,12 +28,14 @@ def attention_reference(
     request_length: int | None = None,
     allowed_GTS: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention of rows [start, start + T) over keys [0, S) with the distances of dual chunk attention.
+    """Attention of rows [start, start + T) over keys [0, S) with the distances of dual chunk
+    attention.
 
-    logit(i, j) = f_i^2 a^2 / sqrt(H) * sum_x [(q1 k1 + q2 k2) cos(M w) + (q1 k2 - q2 k1) sin(M w)] with
-    M = geometry.distance(i, j), keys j > i left out. q, k, v: un-rotated, any float dtype; computed in it.
-    allowed_GTS: bool, keys a sparse pattern keeps (None: all). Memory is O(T S H): for tests.
-    Returns out_TNH and lse_TN (natural log), both in q's dtype; rows without keys give 0 and -inf.
+    logit(i, j) = f_i^2 a^2 / sqrt(H) * sum_x [(q1 k1 + q2 k2) cos(M w) + (q1 k2 - q2 k1) sin(M w)]
+    with M = geometry.distance(i, j), keys j > i left out. q, k, v: un-rotated, any float dtype;
+    computed in it. allowed_GTS: bool, keys a sparse pattern keeps (None: all). Memory is O(T S H):
+    for tests. Returns out_TNH and lse_TN (natural log), both in q's dtype; rows without keys give 0
+    and -inf.
     """
     num_rows, num_heads, head_dim = q_TNH.shape
     num_keys, num_kv_heads, _ = k_SGH.shape

@@ -6,6 +6,8 @@ M GEMM rows of a block (positions x R), K keys of a tile, S physical slots, H he
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -45,8 +47,8 @@ def attend_blocks(
     groups = k_GSH.shape[0]
     heads = q_TNH.shape[1] // groups
     kept = [
-        None if pattern is None or (mine := pattern.groups[g]) is None else KeptKeys(mine, meta)
-        for g in range(groups)
+        None if chosen is None else KeptKeys(chosen, meta)
+        for chosen in (pattern.groups if pattern is not None else [None] * groups)
     ]
     positions = positions_per_block(heads, TARGET_ROWS)
     for start, end in row_blocks(meta.start, meta.num_keys, meta.geometry, positions):
@@ -73,7 +75,7 @@ def _attend_dense(block: Block) -> None:
     cuts = [*range(block.start, block.end, MASK_POSITIONS), block.end]
     own = [
         (block.rows(a, b), KeySpan(INTRA, block.start, b), block.causal_mask(b - a))
-        for a, b in zip(cuts, cuts[1:], strict=False)
+        for a, b in itertools.pairwise(cuts)
     ]
     _begin(block, own, spans_between(0, min(SINKS, block.start), block.start, block.meta.geometry))
     for rows, span, mask_MK in own:
@@ -103,8 +105,8 @@ def _attend_kept(block: Block, kept: KeptBlock) -> None:
     parts = [(block.rows(a, b), span, block.causal_mask(b - a)) for a, b, span in own]
     _begin(block, parts, kept.shared_sinks(SINKS))
     size = _keys_at_once(block)
-    for (a, _, own_span), (rows, _, mask_MK) in zip(own, parts, strict=True):
-        block.add(rows, [own_span], mask_MK)
+    for (a, _, own_span), (rows, _, causal_MK) in zip(own, parts, strict=True):
+        block.add(rows, [own_span], causal_MK)
         more = size * block.num_rows // (rows.stop - rows.start)
         for spans in kept.tiles_before(own_span.start, a, more):
             block.add(rows, spans)

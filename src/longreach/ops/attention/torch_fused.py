@@ -1,7 +1,7 @@
 """Attention of many rows by torch's fused CPU kernel, one call per block of rows and key tile.
 
-The faster twin where the kernel multiplies in hardware tiles (AMX): it keeps scores in registers. On
-CPUs without them the plain GEMMs of torch_tiles are two to four times as fast.
+The faster twin where the kernel multiplies in hardware tiles (AMX): it keeps scores in registers.
+On CPUs without them the plain GEMMs of torch_tiles are two to four times as fast.
 
 Shape letters: T rows of the slice, N query heads, G kv heads, S physical slots, H head dim.
 """
@@ -19,9 +19,7 @@ from longreach.ops.pattern import Pattern
 from longreach.platform import has_amx
 
 
-def supports(
-    q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None
-) -> str | None:
+def supports(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> str | None:
     """None when this twin can run the arguments, otherwise why not."""
     if q_TNH.device.type != "cpu" or fused.KERNEL is None:
         return f"torch {torch.__version__} has no fused kernel for {q_TNH.device.type}"

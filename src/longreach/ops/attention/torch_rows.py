@@ -1,9 +1,10 @@
 """Attention of one row (decode) by torch's fused CPU kernel, one call per contiguous key range.
 
-The query heads of a kv group are the rows of the kernel, so K and V are read once. Partial results are
-merged by their log-sum-exp in float32.
+The query heads of a kv group are the rows of the kernel, so K and V are read once. Partial results
+are merged by their log-sum-exp in float32.
 
-Shape letters: N query heads, G kv heads, R = N // G, S physical slots, K keys of a piece, H head dim.
+Shape letters: N query heads, G kv heads, R = N // G, S physical slots, K keys of a piece, H head
+dim.
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ from torch import Tensor
 from longreach.ops.attention import fused
 from longreach.ops.attention.blocks import spans_between
 from longreach.ops.attention.meta import SliceMeta
-from longreach.ops.pattern import Pattern
 from longreach.ops.attention.scratch import AttentionScratch
+from longreach.ops.pattern import Pattern
 from longreach.ops.rope import rotate
 
 MAX_PIECES = 64
 
 
-def supports(
-    q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None
-) -> str | None:
+def supports(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> str | None:
     """None when this twin can run the arguments, otherwise why not."""
     if meta.length != 1:
         return f"the slice has {meta.length} rows, not 1"
@@ -49,7 +48,9 @@ def attend(
     lse_TN: Tensor | None,
 ) -> None:
     """Write attention of the slice's one row into out_TNH, and its log-sum-exp into lse_TN."""
-    outs, lses = [], []
+    assert fused.KERNEL is not None
+    outs: list[Tensor] = []
+    lses: list[Tensor] = []
     row = meta.start
     for span in spans_between(0, row + 1, row, meta.geometry):
         tables = meta.query_rotations[span.rotation]
@@ -57,7 +58,9 @@ def attend(
         q_GRH = rotate(q_TNH, *tables).view(k_GSH.shape[0], -1, k_GSH.shape[2])
         for first, last in meta.runs.pieces(span.start, span.end):
             out, lse = fused.KERNEL(
-                q_GRH[None], k_GSH[None, :, first:last], v_GSH[None, :, first:last],
+                q_GRH[None],
+                k_GSH[None, :, first:last],
+                v_GSH[None, :, first:last],
                 scale=meta.scale,
             )
             outs.append(out)

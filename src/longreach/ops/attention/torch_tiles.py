@@ -17,9 +17,7 @@ from longreach.ops.pattern import Pattern
 DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 
-def supports(
-    q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None
-) -> str | None:
+def supports(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> str | None:
     """None when this twin can run the arguments, otherwise why not."""
     return None if q_TNH.dtype in DTYPES else f"{q_TNH.dtype} is not a float"
 

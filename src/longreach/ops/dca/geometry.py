@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,12 +11,16 @@ from torch import Tensor
 UNCUT = 2**61
 
 
-class QueryPositions(NamedTuple):
+Index = TypeVar("Index", int, Tensor)
+"""Absolute positions: one, or a tensor of int64."""
+
+
+class QueryPositions(NamedTuple, Generic[Index]):
     """Positions of one query (or of a tensor of queries) for the three ranges."""
 
-    intra: int | Tensor
-    succ: int | Tensor
-    inter: int | Tensor
+    intra: Index
+    succ: Index
+    inter: Index
 
 
 class KeyRanges(NamedTuple):
@@ -27,7 +31,7 @@ class KeyRanges(NamedTuple):
     intra: tuple[int, int]
 
 
-def _at_most(value: int | Tensor, limit: int) -> int | Tensor:
+def _at_most(value: Index, limit: int) -> Index:
     return value.clamp(max=limit) if isinstance(value, Tensor) else min(value, limit)
 
 
@@ -35,8 +39,8 @@ def _at_most(value: int | Tensor, limit: int) -> int | Tensor:
 class DualChunk:
     """Chunks of chunk_len keys; no query stands beyond query_cap.
 
-    chunk_len is L = chunk_size - local_size. query_cap is chunk_size as Qwen serves, chunk_size - 1 in
-    the paper. Positions are absolute indices into the prompt, ints or int64 tensors.
+    chunk_len is L = chunk_size - local_size. query_cap is chunk_size as Qwen serves, chunk_size - 1
+    in the paper. Positions are absolute indices into the prompt, ints or int64 tensors.
     """
 
     chunk_len: int
@@ -66,21 +70,21 @@ class DualChunk:
         """The one position of every inter query."""
         return min(2 * self.chunk_len - 1, self.query_cap)
 
-    def chunk(self, i: int | Tensor) -> int | Tensor:
+    def chunk(self, i: Index) -> Index:
         """Index of the chunk that holds position i."""
         return i // self.chunk_len
 
-    def key_position(self, j: int | Tensor) -> int | Tensor:
+    def key_position(self, j: Index) -> Index:
         """Position at which key j is rotated."""
         return j % self.chunk_len
 
-    def query_positions(self, i: int | Tensor) -> QueryPositions:
+    def query_positions(self, i: Index) -> QueryPositions[Index]:
         """Positions at which query i is rotated for its intra, succ and inter keys."""
         row = i % self.chunk_len
         inter = row * 0 + self.inter_position
         return QueryPositions(row, _at_most(row + self.chunk_len, self.query_cap), inter)
 
-    def selection_positions(self, i: int | Tensor) -> QueryPositions:
+    def selection_positions(self, i: Index) -> QueryPositions[Index]:
         """Positions for choosing a sparse pattern: continuous along every diagonal.
 
         Qwen2.5-1M report, section 5.2: nothing is clamped, and the inter positions keep the row.

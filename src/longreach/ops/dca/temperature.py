@@ -14,9 +14,9 @@ def temperature(
     """Factor f of each query row; logits are multiplied by f squared.
 
     f(n) = max(1, 0.1 ln(n / T0) + 1) (Qwen2.5-1M report, equation 1), with T0 the trained length
-    (original_max_position; 0 switches it off). "position": n is the number of keys the row sees, so the
-    row does not depend on how long the prompt becomes. "length": n is the request's length, as earlier
-    engines did. Keys are never scaled.
+    (original_max_position; 0 switches it off). "position": n is the number of keys the row sees, so
+    the row does not depend on how long the prompt becomes. "length": n is the request's length, as
+    earlier engines did. Keys are never scaled.
 
     rows: int64, absolute positions. Returns float64 of the same shape.
     """

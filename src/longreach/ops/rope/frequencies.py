@@ -39,9 +39,9 @@ def inverse_frequencies(
 ) -> tuple[Tensor, float]:
     """Inverse frequencies (float64, [head_dim // 2]) and the attention factor.
 
-    seq_len matters for the dynamic type only: the length its base is stretched for, fixed per request.
-    The attention factor multiplies cos and sin of queries and keys in the literature; here its square
-    belongs into the softmax scale, so that keys stay unscaled.
+    seq_len matters for the dynamic type only: the length its base is stretched for, fixed per
+    request. The attention factor multiplies cos and sin of queries and keys in the literature; here
+    its square belongs into the softmax scale, so that keys stay unscaled.
     """
     if head_dim < 2 or head_dim % 2:
         raise ValueError(f"head_dim is {head_dim}: expected an even number of at least 2")
@@ -62,7 +62,7 @@ def _powers(base: float, head_dim: int) -> Tensor:
 
 
 def _dynamic_base(rope: RopeSettings, head_dim: int, seq_len: int | None) -> float:
-    """NTK-aware base: theta (s n / n0 - (s - 1))^(H / (H - 2)) once n passes the trained length n0."""
+    """NTK-aware base: theta (s n / n0 - (s - 1))^(H / (H - 2)) past the trained length n0."""
     trained = rope.original_max_position_embeddings
     length = max(seq_len or trained, trained)
     if head_dim == 2 or length == trained:
@@ -72,7 +72,7 @@ def _dynamic_base(rope: RopeSettings, head_dim: int, seq_len: int | None) -> flo
 
 
 def _yarn(rope: RopeSettings, head_dim: int) -> Tensor:
-    """NTK-by-parts (arXiv 2309.00071, section 3.2): fast dimensions kept, slow ones interpolated."""
+    """NTK-by-parts (arXiv 2309.00071, 3.2): fast dimensions kept, slow ones interpolated."""
     kept = _powers(rope.theta, head_dim)
     low, high = _yarn_bounds(rope, head_dim)
     index = torch.arange(head_dim // 2, dtype=torch.float64)

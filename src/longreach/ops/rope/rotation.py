@@ -14,7 +14,8 @@ from longreach.errors import ShapeError
 def cos_sin(positions_T: Tensor, inv_freq_X: Tensor) -> tuple[Tensor, Tensor]:
     """Tables (cos_TX, sin_TX), float32; angles are made and reduced in float64.
 
-    positions_T: integers. inv_freq_X: float64. At position 1e6 a float32 angle would be off by 0.03 rad.
+    positions_T: integers. inv_freq_X: float64. At position 1e6 a float32 angle would be off by 0.03
+    rad.
     """
     angles_TX = positions_T.to(torch.float64)[:, None] * inv_freq_X.to(
         device=positions_T.device, dtype=torch.float64

@@ -67,7 +67,7 @@ STAGES = [
     ),
     Stage(
         name="long",
-        num_tokens=6_000_000,
+        num_tokens=5_500_000,
         lengths=(256, 2048),
         full_share=0.75,
         rope_theta=4e4,

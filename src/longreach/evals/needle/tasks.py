@@ -1,8 +1,8 @@
 """Needles, the questions about them, and the wording of both.
 
 Two families, in the words of their sources: the passkey test of the Qwen2.5-1M release post, and
-the needle forms of RULER (arXiv 2404.06654), where a key is a pair of words, a number or a hexadecimal
-string and a value is a number or a word. The small model answers in whole sentences
+the needle forms of RULER (arXiv 2404.06654), where a key is a pair of words, a number or a
+hexadecimal string and a value is a number or a word. The small model answers in whole sentences
 ("The special magic number for quiet-harbor is: 4829173."); scoring looks for the values only.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from longreach.evals.needle.words import ADJECTIVES, NOUNS
 
@@ -104,21 +105,19 @@ def _ask_multi_value(needles: Sequence[Needle], depth: float) -> Question:
 
 
 def _ask_keys(needles: Sequence[Needle], depth: float, kind: str) -> Question:
-    noun = needles[0].kind
-    replies = (f"The special magic {noun} for {n.key} is: {n.value}." for n in needles)
-    plural = "What are the special magic {}s for {}?" if len(needles) > 1 else None
-    keys = _listing([n.key for n in needles])
+    first = needles[0]
+    verb, plural = ("What are", "s") if len(needles) > 1 else ("What is", "")
+    keys = ", ".join(needle.key for needle in needles)
+    replies = [f"The special magic {first.kind} for {first.key} is: {first.value}."]
+    for before, needle in pairwise(needles):
+        replies.append(f"After {before.key}, {needle.key} is: {needle.value}.")
     return Question(
-        text=(plural or "What is the special magic {} for {}?").format(noun, keys),
-        answer=tuple(n.value for n in needles),
+        text=f"{verb} the special magic {first.kind}{plural} for {keys}?",
+        answer=tuple(needle.value for needle in needles),
         reply=" ".join(replies),
         depth=depth,
         kind=kind,
     )
-
-
-def _listing(keys: Sequence[str]) -> str:
-    return keys[0] if len(keys) == 1 else f"{', '.join(keys[:-1])} and {keys[-1]}"
 
 
 def word_key(rng: random.Random) -> str:

@@ -1,18 +1,18 @@
 """Every exception that longreach raises on purpose.
 
-    LongreachError
-    ├── ModelError                 a checkpoint that cannot be used; names the file and the key
-    │   ├── ModelNotFoundError     no such directory or hub id
-    │   ├── CheckpointError        missing, corrupt or truncated files, tensors of the wrong shape
-    │   ├── ConfigError            config.json: unknown key in strict mode, bad or contradicting values
-    │   └── UnsupportedModelError  an architecture, rope type or quantisation that we do not run
-    ├── ContextLengthError         the prompt (plus max_tokens) is longer than the limit
-    ├── MemoryPlanError            the plan does not fit; carries the plan
-    ├── InvalidRequestError        (ValueError) a request field out of range; carries field and value
-    ├── TemplateError              (ValueError) a chat template that fails or misbehaves
-    ├── ShapeError                 (ValueError) tensors that do not fit together
-    ├── UnsupportedError           no twin of an op can run these arguments; lists every reason
-    └── RequestAborted             the caller stopped the request; finished pages stay cached
+LongreachError
+├── ModelError                 a checkpoint that cannot be used; names the file and the key
+│   ├── ModelNotFoundError     no such directory or hub id
+│   ├── CheckpointError        missing, corrupt or truncated files, wrong shapes
+│   ├── ConfigError            config.json: unknown key (strict), bad or contradicting values
+│   └── UnsupportedModelError  an architecture, rope type or quantisation that we do not run
+├── ContextLengthError         the prompt (plus max_tokens) is longer than the limit
+├── MemoryPlanError            the plan does not fit; carries the plan
+├── InvalidRequestError        (ValueError) a field out of range; carries field and value
+├── TemplateError              (ValueError) a chat template that fails or misbehaves
+├── ShapeError                 (ValueError) tensors that do not fit together
+├── UnsupportedError           no twin of an op can run these arguments; lists every reason
+└── RequestAborted             the caller stopped the request; finished pages stay cached
 """
 
 from __future__ import annotations

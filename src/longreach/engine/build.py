@@ -6,6 +6,7 @@ resolve_model -> load_model -> Footprint -> MemoryPlan -> KVPool -> Engine
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,7 @@ from longreach.text import Tokenizer
 logger = logging.getLogger(__name__)
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
+KEPT_KERNELS = 64
 TYPICAL_TOKENS = 8192
 """What each of max_num_seqs requests gets in the pool, where there is memory for it."""
 
@@ -60,6 +62,7 @@ def build_engine(
     Raises the ModelError family, InvalidRequestError for settings that the model cannot obey, and
     MemoryPlanError where not even one page fits (or max_model_len does not).
     """
+    bound_kernel_caches()
     keep_freed_memory()
     runtime = resident_bytes() if device.type == "cpu" else 0
     folder = resolve_model(name)
@@ -93,6 +96,17 @@ def build_engine(
         footprint=footprint,
         folder=folder,
     )
+
+
+def bound_kernel_caches() -> None:
+    """Let oneDNN keep few compiled kernels, unless the user says how many.
+
+    It compiles one per shape, and sparse patterns bring ever new shapes: at its default of 1024 in
+    each of two caches they grew past 1 GiB while 131072 tokens were read; 64 took no time more.
+    Read by oneDNN when it first runs.
+    """
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, str(KEPT_KERNELS))
 
 
 def override_model(model: ModelConfig, overrides: Overrides) -> ModelConfig:

@@ -25,8 +25,10 @@ ROTATION_TABLES = 10
 """Cosines and sines of keys and of three query positions, and the float64 angles they come from."""
 ATTENTION_SCORES = 4 * 2**20
 """Scores of one tile of attention (ops/attention)."""
-SAMPLED_ROWS = 128
-"""Most rows that choose and check one sparse pattern (DESIGN: at most 128)."""
+SELECTION_BLOCK_BYTES = 104 * 2**20
+"""Blocks of scores and keys of a choice, and kernels of the shapes it brings; measured."""
+KERNEL_BYTES = 32 * 2**20
+"""Code pages of torch and compiled kernels, touched when a model first runs; measured."""
 _FLOAT32 = 4
 
 
@@ -108,9 +110,8 @@ class Footprint:
         policy = self.engine.sparse
         if policy.mode == "off" or num_tokens <= policy.min_tokens:
             return 0
-        columns = num_tokens * (self.model.num_heads + 4) * _FLOAT32
-        scores = SAMPLED_ROWS * self.model.group_size * 4096 * 2 * _FLOAT32
-        return columns + scores
+        columns = num_tokens * (8 * self.model.group_size + 32) * _FLOAT32
+        return SELECTION_BLOCK_BYTES + columns
 
     def plan(
         self, num_tokens: int, *, kv_tokens: int | None = None, available: int = 0
@@ -128,7 +129,7 @@ class Footprint:
             selection=self.selection_bytes(num_tokens),
             logits=logit_rows * self.model.vocab_size * _FLOAT32 * LOGIT_COPIES,
             text=num_tokens * BYTES_PER_PROMPT_TOKEN,
-            runtime=self.runtime_bytes,
+            runtime=self.runtime_bytes + KERNEL_BYTES,
             available=available,
         )
 

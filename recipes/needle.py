@@ -80,6 +80,21 @@ STAGES = [
         reach=0.5,
         lm=0.1,
     ),
+    Stage(
+        name="polish",
+        num_tokens=3_000_000,
+        lengths=(256, 2048),
+        full_share=0.75,
+        rope_theta=4e4,
+        rate=(6e-4, 1e-5),
+        tokens_per_step=8192,
+        hard=0.6,
+        dense=0.1,
+        lists=0.2,
+        sharpen=0.5,
+        reach=0.5,
+        lm=0.05,
+    ),
 ]
 LOCAL_SIZE = 512
 

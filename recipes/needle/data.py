@@ -159,7 +159,7 @@ def draw_questions(
         if (kind == "passkey" and has_passkey) or (length < 256 and kind.startswith("multi")):
             kind = "single"
         has_passkey |= kind == "passkey"
-        size = tasks.draw_size(rng, kind)
+        size = tasks.question_size(kind)
         needles = tasks.draw_needles(rng, kind, count=size, taken=taken)
         vary = is_hard and size == 1
         asked.append((kind, [_vary(rng, source, n) for n in needles] if vary else needles))

@@ -32,7 +32,7 @@ from longreach.evals.needle.tasks import (
     Question,
     ask,
     draw_needles,
-    draw_size,
+    question_size,
 )
 
 Encode = Callable[[str], Sequence[int]]
@@ -139,7 +139,7 @@ def _draw_questions(
     later = [k for k in kinds if k != "passkey"] or ["single"]
     for index in range(count):
         kind = kinds[index] if index < len(kinds) else later[index % len(later)]
-        size = draw_size(rng, kind)
+        size = question_size(kind)
         asked.append((kind, draw_needles(rng, kind, count=size, taken=taken)))
     return asked
 

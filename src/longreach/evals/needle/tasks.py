@@ -147,11 +147,9 @@ def draw_key(rng: random.Random, kind: str) -> str:
     return hex_key(rng) if kind == "hex_key" else word_key(rng)
 
 
-def draw_size(rng: random.Random, kind: str) -> int:
-    """How many needles one question asks for: two values of a key, two or three keys, else one."""
-    if kind == "multi_value":
-        return 2
-    return rng.randint(2, 3) if kind == "multi_query" else 1
+def question_size(kind: str) -> int:
+    """How many needles one question asks for: two values of one key, two keys, else one."""
+    return 2 if kind.startswith("multi") else 1
 
 
 def draw_needles(rng: random.Random, kind: str, *, count: int, taken: set[str]) -> list[Needle]:

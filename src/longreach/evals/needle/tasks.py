@@ -105,6 +105,7 @@ def _ask_multi_value(needles: Sequence[Needle], depth: float) -> Question:
 
 
 def _ask_keys(needles: Sequence[Needle], depth: float, kind: str) -> Question:
+    """The reply names the key before each next one: finding that is copying from the list."""
     first = needles[0]
     verb, plural = ("What are", "s") if len(needles) > 1 else ("What is", "")
     keys = ", ".join(needle.key for needle in needles)

@@ -13,12 +13,12 @@ help:
 	@echo "make bench            speed and memory, written to benchmarks/results (ARGS=...)"
 	@echo "make clean            remove .venv and every cache"
 
-# One environment in two layers: .base runs longreach, .dev adds what tests and recipes need.
+# One environment in two layers: .base runs longreach and its server, .dev adds what tests and recipes need.
 $(VENV)/.base: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; torch alone is some 200 MB)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) $(TORCH) hatchling editables
-	@$(PIP) --no-build-isolation -e .
+	@$(PIP) --no-build-isolation -e '.[serve,chat]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base

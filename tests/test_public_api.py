@@ -18,6 +18,8 @@ PUBLIC = [
     "CompletionOutput",
     "ConfigError",
     "ContextLengthError",
+    "EngineBusyError",
+    "EngineClosedError",
     "InvalidRequestError",
     "LongreachError",
     "MemoryPlanError",

@@ -12,6 +12,8 @@ LongreachError
 ├── TemplateError              (ValueError) a chat template that fails or misbehaves
 ├── ShapeError                 (ValueError) tensors that do not fit together
 ├── UnsupportedError           no twin of an op can run these arguments; lists every reason
+├── EngineBusyError            the queue is full; try again after retry_after_s
+├── EngineClosedError          the engine drains or has stopped
 └── RequestAborted             the caller stopped the request; finished pages stay cached
 """
 
@@ -98,6 +100,19 @@ class ShapeError(LongreachError, ValueError):
 
 class UnsupportedError(LongreachError):
     """No twin of an op can run these arguments. The message lists every twin's reason."""
+
+
+class EngineBusyError(LongreachError):
+    """The queue is full: nothing was queued. Attributes: retry_after_s, and what is full."""
+
+    def __init__(self, what: str, retry_after_s: float) -> None:
+        self.what = what
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{what}: try again in {retry_after_s:.0f} s")
+
+
+class EngineClosedError(LongreachError):
+    """The engine drains or has stopped, and takes no new requests."""
 
 
 class RequestAborted(LongreachError):

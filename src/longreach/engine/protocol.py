@@ -1,11 +1,12 @@
-"""The one view that higher floors (server, evaluation, agents) have of an engine.
+"""The two views that higher floors have of an engine: one waits, the other never blocks a loop.
 
-They are written against `TextEngine`, so they run on a fake engine as well.
+Evaluation and agents are written against `TextEngine`, the server against `AsyncTextEngine`; so
+they run on a fake engine as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ from longreach.errors import InvalidRequestError
 if TYPE_CHECKING:
     from longreach.engine.outputs import RequestOutput
     from longreach.engine.sampling_params import SamplingParams
+    from longreach.text import ChatTemplate, Tokenizer
 
 
 ProgressCallback = Callable[[int, int, int, float | None], object]
@@ -53,4 +55,133 @@ class TextEngine(Protocol):
 
     def abort(self, request_id: str) -> None:
         """Stop a request. Pages finished before stay cached. Unknown ids are ignored."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptProgress:
+    """How far a prompt is read: tokens read (cached ones included), all of them, cached ones.
+
+    time_ms: since the request was submitted. eta_s: seconds left, None while unknown.
+    """
+
+    processed: int
+    total: int
+    cached: int
+    time_ms: float
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineStatus:
+    """A look at the engine between two steps. kv_usage: share of pages that running requests own.
+
+    Counters grow for ever: prefix_queries and prefix_hits in prompt tokens.
+    """
+
+    num_running: int = 0
+    num_waiting: int = 0
+    kv_usage: float = 0.0
+    num_kv_pages: int = 0
+    page_size: int = 0
+    num_cached_pages: int = 0
+    prefix_queries: int = 0
+    prefix_hits: int = 0
+    num_preemptions: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptEstimate:
+    """What a prompt would take, before it runs. seconds: to the first token, on this machine."""
+
+    num_tokens: int
+    num_cached_tokens: int
+    max_model_len: int
+    fits: bool
+    seconds: float
+    peak_bytes: int
+
+
+@runtime_checkable
+class Submission(Protocol):
+    """A request that was admitted. Iterate once; leaving the iteration early aborts it."""
+
+    request_id: str
+    num_prompt_tokens: int
+
+    def __aiter__(self) -> AsyncIterator[RequestOutput | PromptProgress]:
+        """What is new as it comes: progress while the prompt is read, then pieces of answers.
+
+        The first progress has processed == cached, the last one processed == total. The last
+        output is `finished`; a failure is its `error`, not an exception.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Stop it within one slice. Finished pages stay cached. Harmless when it has ended."""
+        ...
+
+
+@runtime_checkable
+class AsyncTextEngine(Protocol):
+    """An engine whose loop runs elsewhere; no method here blocks for longer than a dictionary."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer; thread-safe."""
+        ...
+
+    @property
+    def chat_template(self) -> ChatTemplate:
+        """The model's chat template; thread-safe."""
+        ...
+
+    @property
+    def max_model_len(self) -> int:
+        """Most tokens of a prompt and its answer."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the model's embedding."""
+        ...
+
+    @property
+    def status(self) -> EngineStatus:
+        """As of the last step."""
+        ...
+
+    async def submit(self, request: PromptRequest) -> Submission:
+        """Check and queue a prompt.
+
+        Raises ContextLengthError, MemoryPlanError, InvalidRequestError, EngineBusyError (queue
+        full), EngineClosedError (draining or stopped).
+        """
+        ...
+
+    async def embed(
+        self, prompts: Sequence[Sequence[int]], *, pooling: str = "mean", cache_salt: str = ""
+    ) -> list[list[float]]:
+        """One vector per prompt of token ids: the final hidden state, "mean" or "last", L2 norm 1.
+
+        Raises as `submit` does.
+        """
+        ...
+
+    async def estimate(
+        self, token_ids: Sequence[int], *, max_tokens: int = 0, cache_salt: str = ""
+    ) -> PromptEstimate:
+        """What reading this prompt would take now."""
+        ...
+
+    async def reset_prefix_cache(self, *, cache_salt: str | None = None) -> int:
+        """Forget cached pages that nobody uses, of one salt or (None) of all; how many."""
+        ...
+
+    async def drain(self, timeout_s: float | None = None) -> None:
+        """Refuse new requests and wait for those that run; abort what is left after timeout_s."""
+        ...
+
+    def close(self) -> None:
+        """Stop the loop and give the memory back."""
         ...

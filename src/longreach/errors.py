@@ -81,12 +81,13 @@ class MemoryPlanError(LongreachError):
 class InvalidRequestError(LongreachError, ValueError):
     """A request field with a value that cannot be obeyed.
 
-    Attributes: field, value.
+    Attributes: field, value, expected (in words).
     """
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         self.field = field
         self.value = value
+        self.expected = expected
         super().__init__(f"{field} is {value!r}: expected {expected}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -86,7 +87,7 @@ def cut(draw, texts):
     text = draw(texts)
     places = draw(st.sets(st.integers(0, len(text)), max_size=12))
     edges = [0, *sorted(places), len(text)]
-    return text, [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return text, [text[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @given(cut(FRAGMENTS | st.text(max_size=40)))

@@ -17,7 +17,7 @@ def make_call_id() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCall:
-    """One call. arguments: JSON text, as the model wrote it (an object, if the model kept to it)."""
+    """One call. arguments: JSON text as the model wrote it, an object unless it was cut off."""
 
     name: str
     arguments: str

@@ -25,6 +25,11 @@ class Mask:
     def bitmask(self) -> torch.Tensor:
         return self.words.to(torch.int32)
 
+    def advance(self, token_id: int) -> None:
+        """The set stays."""
+
+    is_finished = False
+
 
 def state(vocab_size=VOCAB, eos=(), prompt=(), seed=None, index=0, mask=None, **params):
     return SamplingState(

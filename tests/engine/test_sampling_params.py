@@ -51,6 +51,7 @@ BAD = [
     ("skip_special_tokens", None, "True or False"),
     ("include_stop_str_in_output", "no", "True or False"),
     ("detokenize", 0, "True or False"),
+    ("structured_outputs", {"regex": "a"}, "StructuredOutputs"),
 ]
 
 

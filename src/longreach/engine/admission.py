@@ -18,8 +18,10 @@ from longreach.engine.request import Request
 from longreach.engine.sampler import SamplingState
 from longreach.engine.sampling_params import SamplingParams
 from longreach.engine.sparse_choice import make_choice, wanted_provenance
+from longreach.engine.structured import GrammarMask, make_mask
 from longreach.errors import ContextLengthError, InvalidRequestError
 from longreach.text import Detokenizer, Tokenizer
+from longreach.text.grammar import GrammarCompiler
 
 
 class Admission:
@@ -138,7 +140,23 @@ class Admission:
             eos_token_ids=() if params.ignore_eos else self.eos_token_ids,
             seed=seed,
             sample_index=index,
+            mask=self._mask(params),
         )
+
+    def _mask(self, params: SamplingParams) -> GrammarMask | None:
+        wanted = params.structured_outputs
+        if wanted is None:
+            return None
+        return make_mask(wanted, self.grammars, ignore_eos=params.ignore_eos)
+
+    @cached_property
+    def grammars(self) -> GrammarCompiler:
+        """Made for the first request that needs one. Raises InvalidRequestError: no tokenizer."""
+        if self.tokenizer is None:
+            raise InvalidRequestError(
+                "structured_outputs", "asked for", "nothing: the model has no tokenizer"
+            )
+        return GrammarCompiler(self.tokenizer, self.model.vocab_size, self.eos_token_ids)
 
     @cached_property
     def eos_token_ids(self) -> tuple[int, ...]:

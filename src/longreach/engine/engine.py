@@ -282,13 +282,27 @@ class Engine:
 
     def _sample(self, plan: StepPlan, hidden: list[Tensor]) -> dict[str, SampledToken]:
         """One token for each slice that ends its request's known tokens."""
-        ready = [(p, h) for p, h in zip(plan.slices, hidden, strict=True) if p.samples]
+        sampling = [(p, h) for p, h in zip(plan.slices, hidden, strict=True) if p.samples]
+        for piece, _ in sampling:
+            self._compute_mask(piece.request.request_id)
+        ready = [(piece, rows) for piece, rows in sampling if not piece.request.is_finished]
         if not ready:
             return {}
         logits_BV = self.runner.logits(torch.cat([rows[-1:] for _, rows in ready]))
         ids = [piece.request.request_id for piece, _ in ready]
         states = [self._answers[request_id][1].sampling for request_id in ids]
         return dict(zip(ids, self.sampler(logits_BV, states), strict=True))
+
+    def _compute_mask(self, request_id: str) -> None:
+        """What the answer's grammar allows next; one that cannot go on ends its request alone."""
+        group, answer = self._answers[request_id]
+        mask = answer.sampling.mask
+        if mask is None or group.is_finished:
+            return
+        try:
+            mask.bitmask()
+        except LongreachError as error:
+            self._end(group, "error", error)
 
     def _take_tokens(self, sampled: dict[str, SampledToken]) -> dict[str, str]:
         """Turn tokens into text; request id -> finish reason of the answers that end with them."""

@@ -53,7 +53,10 @@ class Answer:
         return "" if self.detokenizer is None else self.detokenizer.text
 
     def take(self, token: SampledToken) -> bool:
-        """Count a token that was just sampled; whether it ends the answer, by id or stop string."""
+        """Count a token that was just sampled.
+
+        Whether it ends the answer: by its id, by a stop string, or as a grammar's last one.
+        """
         if self.logprobs is not None and token.logprobs is not None:
             self.logprobs.append(token.logprobs)
             own = token.logprobs[token.token_id].logprob
@@ -65,7 +68,7 @@ class Answer:
             if params.include_stop_str_in_output:
                 self._feed(token.token_id)
             return True
-        return self._feed(token.token_id)
+        return self._feed(token.token_id) or self.sampling.is_finished
 
     def _feed(self, token_id: int) -> bool:
         """Add the token's text; whether a stop string ended it."""

@@ -29,10 +29,23 @@ from longreach.ops.sampling import (
 
 
 class TokenMask(Protocol):
-    """What a grammar allows next. The engine advances it; the sampler only reads it."""
+    """What a grammar allows next."""
 
     def bitmask(self) -> Tensor:
-        """int32 words, token i is bit i % 32 of word i // 32; 1 allows it."""
+        """int32 words, token i is bit i % 32 of word i // 32; 1 allows it.
+
+        Asked twice between two tokens, it says the same. Raises LongreachError when it cannot
+        go on, which ends this request alone.
+        """
+        ...
+
+    def advance(self, token_id: int) -> None:
+        """Take the token that was drawn."""
+        ...
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing can follow, so that the answer ends here."""
         ...
 
 
@@ -83,6 +96,11 @@ class SamplingState:
         return 5 * self.vocab_size if self.params.has_penalties else 0
 
     @property
+    def is_finished(self) -> bool:
+        """Whether the grammar is complete; never without one."""
+        return self.mask is not None and self.mask.is_finished
+
+    @property
     def draw_key(self) -> int:
         """The key of the next token's draw."""
         return draw_key(self.seed, self.sample_index, self.num_output_tokens)
@@ -90,6 +108,8 @@ class SamplingState:
     def append(self, token_id: int) -> None:
         """Count a token that was drawn (or, after a restart, drawn before)."""
         self.num_output_tokens += 1
+        if self.mask is not None:
+            self.mask.advance(token_id)
         if self.params.has_penalties:
             self._output_counts_V[token_id] += 1
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from longreach.engine.structured import StructuredOutputs
 from longreach.errors import InvalidRequestError
 
 MAX_LOGPROBS = 20  # vLLM's default engine limit
@@ -33,6 +34,7 @@ class SamplingParams:
     min_tokens: no stop id can be drawn, and no stop string counts, within the first so many
     tokens. max_tokens: None means as far as the context allows. logprobs, prompt_logprobs: how
     many of the best tokens to report beside the token itself (0: it alone).
+    structured_outputs: the form that each answer must have.
     """
 
     n: int = 1
@@ -55,6 +57,7 @@ class SamplingParams:
     skip_special_tokens: bool = True
     include_stop_str_in_output: bool = False
     detokenize: bool = True
+    structured_outputs: StructuredOutputs | None = None
 
     def __post_init__(self) -> None:
         self._check_counts()
@@ -155,6 +158,9 @@ class SamplingParams:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise InvalidRequestError(name, value, "True or False")
+        form = self.structured_outputs
+        if not isinstance(form, StructuredOutputs | None):
+            raise InvalidRequestError("structured_outputs", form, "StructuredOutputs or None")
 
     def _integer(
         self, name: str, low: int, high: int | None = None, *, optional: bool = False

@@ -98,8 +98,10 @@ def _schema(parameters: object, field: str) -> str:
 @functools.lru_cache(maxsize=256)
 def _complaint(schema: str) -> str:
     """Why llguidance cannot enforce a schema, "" when it can. Compiling may take a while."""
-    from llguidance import LLMatcher
-
+    try:
+        from llguidance import LLMatcher
+    except ImportError:
+        return ""  # the engine refuses every grammar then, and says what to install
     is_error, messages = LLMatcher.validate_grammar_with_warnings(
         LLMatcher.grammar_from_json_schema(schema)
     )

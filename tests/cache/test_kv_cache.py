@@ -237,6 +237,36 @@ def test_reset_spares_pages_in_use():
     assert cache.stats().num_free == 16
 
 
+def test_forgetting_is_of_one_salt():
+    """forget_unused frees one tenant's cached pages and counts them; all others stay."""
+    cache = make_cache()
+    remember(cache, range(8), cache_salt="a")
+    remember(cache, range(12), cache_salt="b")
+    table = compute(cache, range(20, 28), cache_salt="a")
+    assert cache.forget_unused("a") == 2
+    assert cache.match_prefix(range(9), "a").num_tokens == 0
+    assert cache.match_prefix(range(13), "b").num_tokens == 12
+    assert cache.match_prefix(range(20, 29), "a").num_tokens == 8
+    cache.release(table)
+    assert cache.forget_unused() == 5
+    assert cache.stats().num_free == 16
+
+
+def test_a_table_counts_the_pages_that_it_named():
+    """Pages found, or named by another request first, are not counted; better ones are."""
+    cache = make_cache()
+    first, second = (cache.open_table(range(12)) for _ in range(2))
+    for table in (first, second):
+        cache.extend(table, 12)
+        cache.commit(table, 12, LOW)
+    assert (first.num_named, second.num_named) == (3, 0)
+    better = compute(cache, range(12), HIGH)
+    assert better.num_named == 3
+    for table in (first, second, better):
+        cache.release(table)
+    assert first.num_named == 3
+
+
 def test_no_caching():
     """With prefix caching off nothing is named: all pages are free after use."""
     cache = make_cache(enable_prefix_caching=False)

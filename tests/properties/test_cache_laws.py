@@ -85,6 +85,18 @@ class Cache(RuleBasedStateMachine):
             self.cache.reset_prefix_cache()
             assert self.cache.stats().num_cached == 0
 
+    @rule(sure=st.sampled_from([False] * 9 + [True]), salt=st.sampled_from(["", "b", None]))
+    def forget(self, sure, salt):
+        """What nobody uses is forgotten, of one salt alone; every such page is counted."""
+        if not sure:
+            return
+        before = self.cache.stats()
+        count = self.cache.forget_unused(salt)
+        after = self.cache.stats()
+        assert (after.num_owned, after.num_free) == (before.num_owned, before.num_free + count)
+        left = [self.cache.index.salt_of(page) for page in self.cache.allocator.cached_pages()]
+        assert left == [] if salt is None else salt not in left
+
     @invariant()
     def laws(self):
         """Free + cached + owned == all, none twice; heads outlive tails; owners are right."""

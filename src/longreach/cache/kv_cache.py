@@ -106,7 +106,7 @@ class KVCache:
         seed = chain_seed(self.fingerprint, cache_salt, request_seed)
         chain = HashChain(seed, self.page_size)
         chain.append(token_ids)
-        return PageTable(chain)
+        return PageTable(chain, cache_salt)
 
     def match_prefix(
         self,
@@ -182,15 +182,18 @@ class KVCache:
             # A page that an earlier call began was made by both.
             page_made = made.mixed_with(table.tail) if table.tail is not None else made
             table.tail = None
-            self._name_page(table.pages[at], table.chain.digests[at], parent, page_made)
+            self._name_page(table, at, parent, page_made)
         table.num_committed = max(full, table.num_committed)
         if num_computed_tokens % self.page_size:
             table.tail = made if table.tail is None else made.mixed_with(table.tail)
 
-    def _name_page(self, page: int, digest: bytes, parent: bytes, made: Provenance) -> None:
+    def _name_page(self, table: PageTable, at: int, parent: bytes, made: Provenance) -> None:
+        page, digest = table.pages[at], table.chain.digests[at]
         self.allocator.set_indexed(page)
-        for ended in self.index.insert(digest, parent, page, made):
-            self.allocator.drop_indexed(ended)
+        ended = self.index.insert(digest, parent, page, made, table.cache_salt)
+        table.num_named += page not in ended
+        for dropped in ended:
+            self.allocator.drop_indexed(dropped)
 
     def release(self, table: PageTable) -> None:
         """Gives all pages back; the indexed ones stay cached. The chain is kept.
@@ -210,6 +213,16 @@ class KVCache:
         """Forgets every prefix. Pages in use stay with their owners."""
         for page in self.index.clear():
             self.allocator.drop_indexed(page)
+
+    def forget_unused(self, cache_salt: str | None = None) -> int:
+        """Frees the cached pages that nobody owns, of one salt or (None) of all; how many."""
+        before = self.allocator.num_cached
+        for page in self.allocator.cached_pages():
+            # A page may have gone with the one before it in its chain.
+            named = self.allocator.is_indexed(page)
+            if named and cache_salt in (None, self.index.salt_of(page)):
+                self._evict(page)
+        return before - self.allocator.num_cached
 
     def _evict(self, page: int) -> None:
         for dropped in self.index.remove(page):

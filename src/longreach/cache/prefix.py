@@ -13,6 +13,7 @@ class _Entry:
     page: int
     provenance: Provenance
     parent: bytes
+    salt: str
     children: set[bytes] = field(default_factory=set)
 
 
@@ -44,8 +45,12 @@ class PrefixIndex:
             provenances.append(entry.provenance)
         return pages, provenances
 
-    def insert(self, digest: bytes, parent: bytes, page: int, provenance: Provenance) -> list[int]:
+    def insert(
+        self, digest: bytes, parent: bytes, page: int, provenance: Provenance, salt: str = ""
+    ) -> list[int]:
         """Names `page`; returns the pages whose entry ended: none, the old page, or `page` itself.
+
+        salt: what the chain was seeded with, see `salt_of`.
 
         The new page takes the entry unless the old one already serves all that it would. A page
         whose parent is not (or no longer) indexed could never be found, so it is not taken either.
@@ -57,7 +62,7 @@ class PrefixIndex:
             if parent not in self._entries:
                 return [page]
             self._entries[parent].children.add(digest)
-        self._entries[digest] = _Entry(page, provenance, parent)
+        self._entries[digest] = _Entry(page, provenance, parent, salt)
         self._digest_of[page] = digest
         return []
 
@@ -76,6 +81,10 @@ class PrefixIndex:
         """The page that holds the entry of `digest`, None when there is none."""
         entry = self._entries.get(digest)
         return None if entry is None else entry.page
+
+    def salt_of(self, page: int) -> str:
+        """Whose page it is: the salt that its entry was made with."""
+        return self._entries[self._digest_of[page]].salt
 
     def remove(self, page: int) -> list[int]:
         """Forgets the entry of `page` and all that can only be reached through it; their pages."""

@@ -15,10 +15,13 @@ class PageTable:
     """The pages that one request owns, in order, and the chain that names their content.
 
     The cache writes it; the engine reads `pages`, `runs`, `slots` and appends tokens to `chain`.
+    num_named: pages that got their name from this request, since it was made.
     """
 
-    def __init__(self, chain: HashChain) -> None:
+    def __init__(self, chain: HashChain, cache_salt: str = "") -> None:
         self.chain = chain
+        self.cache_salt = cache_salt
+        self.num_named = 0
         self.clear()
 
     def clear(self) -> None:

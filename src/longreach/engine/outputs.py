@@ -25,6 +25,9 @@ class RequestMetrics:
         recall stored with its pages.
     density: computed / causal (row, key) pairs of the prompt rows computed; 1.0 for dense.
     peak_bytes: highest memory of the process (or of the GPU) since the request arrived.
+    num_cache_written_tokens: prompt tokens that later prompts can find in the cache, newly so.
+    cache_miss_at: first prompt token that was not in the cache, and why; None where all were.
+    queue_s, prefill_s, decode_s: arrival to first step, to first token, to the last; None before.
     """
 
     ttft_s: float | None = None
@@ -38,6 +41,12 @@ class RequestMetrics:
     recall_mean: float = 1.0
     density: float = 1.0
     peak_bytes: int = 0
+    num_cache_written_tokens: int = 0
+    cache_miss_at: int | None = None
+    cache_miss_reason: str | None = None
+    queue_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +77,7 @@ class RequestOutput:
 
     prompt: the text, None for a prompt given as ids.
     prompt_logprobs: one entry per prompt token, the first None; None when not asked for.
+    embedding: the prompt as one vector, where that was asked for instead of an answer.
     error: why the request ended, for finish_reason "error"; never a neighbour's failure.
     """
 
@@ -78,4 +88,5 @@ class RequestOutput:
     finished: bool
     prompt_logprobs: Sequence[Mapping[int, Logprob] | None] | None = None
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
+    embedding: tuple[float, ...] | None = None
     error: Exception | None = None

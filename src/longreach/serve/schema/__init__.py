@@ -1,0 +1,1 @@
+"""The bodies of requests, one file per family: types, ranges, and nothing unknown."""

@@ -1,0 +1,69 @@
+"""Everything that can be set of the server itself; what the engine does is in `EngineConfig`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from longreach.errors import InvalidRequestError
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Settings of one server. Raises InvalidRequestError for values that cannot be obeyed.
+
+    served_model_names: names that requests may use; the first is the one that answers carry.
+    uds: a unix socket instead of host and port. port: 0 takes a free one.
+    api_keys: any of them opens the guarded routes; none: all are open. secret: what the keys'
+    cache salts are made with (new for each process unless given).
+    sse_keep_alive_interval: seconds of silence after which a stream gets a ping; 0: never.
+    shutdown_timeout: seconds that running requests may take to end after the first SIGTERM.
+    max_body_bytes: of a JSON body. max_num_seqs: requests that run at the same time (for /slots).
+    sampling_defaults: of requests that do not say, as the checkpoint's generation_config has them.
+    """
+
+    served_model_names: tuple[str, ...] = ("needle",)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    uds: str | None = None
+    root_path: str = ""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    ssl_keyfile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_ca_certs: Path | None = None
+    allowed_origins: tuple[str, ...] = ()
+    sse_keep_alive_interval: float = 15.0
+    shutdown_timeout: float = 60.0
+    max_body_bytes: int = 64 * MIB
+    max_num_seqs: int = 16
+    uvicorn_log_level: str = "info"
+    disable_access_log_for_endpoints: tuple[str, ...] = ()
+    chat_template: Path | None = None
+    default_chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    sampling_defaults: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._require(bool(self.served_model_names), "served_model_names", "at least one name")
+        self._require(0 <= self.port < 2**16, "port", "a number in [0, 65535]")
+        for name in ("sse_keep_alive_interval", "shutdown_timeout"):
+            self._require(getattr(self, name) >= 0, name, "seconds, at least 0")
+        for name in ("max_body_bytes", "max_num_seqs"):
+            self._require(getattr(self, name) >= 1, name, "at least 1")
+        self._require(all(self.api_keys), "api_keys", "keys that are not empty")
+        paired = (self.ssl_keyfile is None) == (self.ssl_certfile is None)
+        self._require(paired, "ssl_keyfile", "a key together with --ssl-certfile")
+
+    def _require(self, condition: bool, name: str, expected: str) -> None:
+        if not condition:
+            raise InvalidRequestError(name, getattr(self, name), expected)
+
+    @property
+    def model_name(self) -> str:
+        """The name that answers carry."""
+        return self.served_model_names[0]

@@ -20,6 +20,7 @@ RopeType = Literal["default", "linear", "dynamic", "yarn"]
 SparseMode = Literal["off", "fixed", "adaptive"]
 TemperatureMode = Literal["position", "length", "off"]
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
+CacheDtype = Literal["auto", "bfloat16", "float32"]
 Quantization = Literal["int8"]
 
 SEED_LIMIT = 2**63
@@ -287,10 +288,12 @@ class EngineConfig:
     """How a model is run. Sizes are tokens unless said otherwise.
 
     `max_num_batched_tokens` bounds one step while other requests wait; a prompt that is alone is
-    cut into slices of `lone_slice_tokens`.
+    cut into slices of `lone_slice_tokens`. `kv_cache_dtype` "auto" is the dtype that is computed
+    in, but bfloat16 where `dtype` "auto" computes a bfloat16 checkpoint in float32.
     """
 
     dtype: Dtype = "auto"
+    kv_cache_dtype: CacheDtype = "auto"
     quantization: Quantization | None = None
     max_model_len: int | Literal["auto"] = "auto"
     sparse: SparsePolicy = field(default_factory=SparsePolicy)
@@ -305,6 +308,7 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         self._check_choice("dtype", get_args(Dtype))
+        self._check_choice("kv_cache_dtype", get_args(CacheDtype))
         self._check_choice("temperature_mode", get_args(TemperatureMode))
         if self.quantization is not None:
             self._check_choice("quantization", get_args(Quantization))

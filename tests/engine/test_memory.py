@@ -37,6 +37,7 @@ def footprint(*, weights=15 * GIB, runtime=GIB // 4, settings=None, **changes):
         model=model(**changes),
         engine=settings or EngineConfig(),
         dtype=torch.bfloat16,
+        kv_dtype=torch.bfloat16,
         weight_bytes=weights,
         runtime_bytes=runtime,
     )

@@ -113,8 +113,12 @@ def page_runs(n: int, page: int, seed: int | None) -> tuple[KeyRuns, int]:
 def attend(
     problem: Problem, cuts: Sequence[int] = (), *, page: int = 128, shuffle: int | None = None,
     pattern: object = None, only_last: bool = False, with_lse: bool = True,
+    pool_dtype: torch.dtype | None = None, widen: bool = False,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """Attention of the whole request, slice by slice, over a pool whose other slots hold NaN."""
+    """Attention of the whole request, slice by slice, over a pool whose other slots hold NaN.
+
+    pool_dtype: keys and values are rounded to it (default: q's); widen: and back to q's.
+    """
     n, geometry = problem.n, problem.geometry
     runs, slots = page_runs(n, page, shuffle)
     dim, kv_heads = problem.k.shape[2], problem.k.shape[1]
@@ -127,6 +131,9 @@ def attend(
         v_GSH[:, physical : physical + length] = problem.v[logical : logical + length].transpose(
             0, 1
         )
+    k_GSH, v_GSH = (x.to(pool_dtype or x.dtype) for x in (k_GSH, v_GSH))
+    if widen:
+        k_GSH, v_GSH = (x.to(problem.q.dtype) for x in (k_GSH, v_GSH))
     outs, lses = [], []
     edges = [0, *sorted(cuts), n]
     for start, end in itertools.pairwise(edges):

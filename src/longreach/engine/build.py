@@ -27,7 +27,7 @@ from longreach.engine.positions import Positions
 from longreach.engine.runner import Runner
 from longreach.errors import InvalidRequestError, MemoryPlanError
 from longreach.models.decoder import Decoder
-from longreach.models.loader import load_model
+from longreach.models.loader import load_model, resolve_kv_dtype
 from longreach.models.registry import resolve_model
 from longreach.models.sizes import weight_bytes
 from longreach.platform import keep_freed_memory, resident_bytes
@@ -79,11 +79,12 @@ def build_engine(
         model=model,
         engine=config,
         dtype=decoder.dtype,
+        kv_dtype=resolve_kv_dtype(config, model, decoder.dtype),
         weight_bytes=weight_bytes(model, decoder.dtype, config.quantization, device),
         runtime_bytes=runtime,
     )
     plan, max_model_len = plan_engine(footprint, overrides, plannable_bytes(device))
-    cache = make_cache(model, config, decoder, plan.kv_cache // footprint.kv_bytes_per_token)
+    cache = make_cache(footprint, decoder, plan.kv_cache // footprint.kv_bytes_per_token)
     positions = Positions(model=model, temperature_mode=config.temperature_mode, device=device)
     tokenizer = load_tokenizer(folder)
     return Engine(
@@ -184,17 +185,16 @@ def pool_tokens(
     return max_model_len + min(extra, max(max_model_len, typical) + config.page_size)
 
 
-def make_cache(
-    model: ModelConfig, config: EngineConfig, decoder: Decoder, num_tokens: int
-) -> KVCache:
+def make_cache(footprint: Footprint, decoder: Decoder, num_tokens: int) -> KVCache:
     """Pages of `num_tokens` tokens, named by all that their content depends on."""
+    model, config = footprint.model, footprint.engine
     pool = KVPool(
         num_layers=model.num_layers,
         num_kv_heads=model.num_kv_heads,
         head_dim=model.head_dim,
         num_pages=-(-num_tokens // config.page_size),
         page_size=config.page_size,
-        dtype=decoder.dtype,
+        dtype=footprint.kv_dtype,
         device=decoder.device,
     )
     name = fingerprint(
@@ -202,6 +202,7 @@ def make_cache(
         rope=model.rope,
         dual_chunk=model.dual_chunk,
         dtype=str(decoder.dtype),
+        kv_dtype=str(footprint.kv_dtype),
         quantization=config.quantization,
         temperature_mode=config.temperature_mode,
     )

@@ -10,7 +10,7 @@ import torch
 from longreach.config import EngineConfig, ModelConfig
 from longreach.engine.calibrate import Calibration, Rates
 from longreach.engine.memory import Footprint, MemoryPlan, plannable_bytes
-from longreach.models.loader import load_config, resolve_dtype
+from longreach.models.loader import load_config, resolve_dtype, resolve_kv_dtype
 from longreach.models.registry import resolve_model
 from longreach.models.sizes import num_parameters, weight_bytes
 from longreach.ops.pattern import causal_pairs
@@ -63,6 +63,7 @@ def estimate_model(
         model=settings,
         engine=config,
         dtype=dtype,
+        kv_dtype=resolve_kv_dtype(config, settings, dtype),
         weight_bytes=weight_bytes(settings, dtype, config.quantization, device),
         runtime_bytes=resident_bytes() if device.type == "cpu" else 0,
     )

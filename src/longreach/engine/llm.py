@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import torch
 
 from longreach.config import (
+    CacheDtype,
     Dtype,
     EngineConfig,
     Quantization,
@@ -52,6 +53,7 @@ class LLM:
         model: str | Path = "needle",
         *,
         dtype: Dtype = _CONFIG.dtype,
+        kv_cache_dtype: CacheDtype = _CONFIG.kv_cache_dtype,
         quantization: Quantization | None = _CONFIG.quantization,
         max_model_len: int | Literal["auto"] = _CONFIG.max_model_len,
         sparse: SparseMode = _POLICY.mode,
@@ -73,6 +75,7 @@ class LLM:
     ) -> None:
         config = EngineConfig(
             dtype=dtype,
+            kv_cache_dtype=kv_cache_dtype,
             quantization=quantization,
             max_model_len=max_model_len,
             sparse=SparsePolicy(

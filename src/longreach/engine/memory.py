@@ -75,24 +75,25 @@ class MemoryPlan:
 class Footprint:
     """What the plan needs to know of a model and the process that runs it.
 
-    weight_bytes: parameters as held in memory. dtype: of the cache and of the activations.
+    weight_bytes: parameters as held in memory. dtype: of the activations. kv_dtype: of the cache.
     runtime_bytes: the process without the model (Python, torch).
     """
 
     model: ModelConfig
     engine: EngineConfig
     dtype: torch.dtype
+    kv_dtype: torch.dtype
     weight_bytes: int
     runtime_bytes: int
 
     @property
     def kv_bytes_per_token(self) -> int:
         """All layers, keys and values."""
-        return self.model.kv_values_per_token * self.value_bytes
+        return self.model.kv_values_per_token * self.kv_dtype.itemsize
 
     @property
     def value_bytes(self) -> int:
-        """Size of one number of the cache and of the activations."""
+        """Size of one number of the activations."""
         return self.dtype.itemsize
 
     def activation_bytes(self, rows: int) -> int:

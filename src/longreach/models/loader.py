@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from longreach.config import Dtype, ModelConfig
+from longreach.config import Dtype, EngineConfig, ModelConfig
 from longreach.errors import CheckpointError, InvalidRequestError
 from longreach.layers.decoder_layer import MLP, Attention, DecoderLayer
 from longreach.layers.embedding import Embedding
@@ -93,6 +93,19 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
         )
     resolved: torch.dtype = getattr(torch, name)
     return resolved
+
+
+def resolve_kv_dtype(config: EngineConfig, model: ModelConfig, compute: torch.dtype) -> torch.dtype:
+    """What keys and values are stored in, see `EngineConfig.kv_cache_dtype`.
+
+    A bfloat16 checkpoint that is computed in float32 only because the CPU is faster so keeps its
+    pages half as large.
+    """
+    if config.kv_cache_dtype != "auto":
+        stored: torch.dtype = getattr(torch, config.kv_cache_dtype)
+        return stored
+    widened = config.dtype == "auto" and model.torch_dtype == "bfloat16"
+    return torch.bfloat16 if widened else compute
 
 
 def _check_names(checkpoint: Checkpoint, config: ModelConfig) -> None:

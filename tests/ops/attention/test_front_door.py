@@ -31,7 +31,7 @@ def call(q=(4, 4, 16), k=(2, 8, 16), v=None, dtype=torch.float32, key_dtype=None
         ({"q": (4, 3, 16)}, "heads a multiple"),
         ({"q": (5, 4, 16)}, "the slice has 4 rows"),
         ({"k": (2, 3, 16)}, "slot 3"),
-        ({"key_dtype": torch.bfloat16}, "one dtype"),
+        ({"key_dtype": torch.int64}, "expected floats"),
         ({"pattern": Pattern((None,))}, "1 groups"),
         ({"out_TNH": torch.zeros(4, 4, 8)}, "out is"),
     ],

@@ -29,6 +29,20 @@ def test_reported_recall_is_the_exact_recall_at_16k(plant):
     assert float(exact.min()) > 0.75
 
 
+def test_narrow_pages_choose_what_the_same_numbers_choose(plant):
+    """A bf16 pool under float32 queries gives the pattern and recall of the pool widened."""
+    columns = torch.tensor([40, 41, 700, 1500, 2100])
+    case = plant(4096, columns, strength=9.0)
+    pool = case.pool_GSH.to(torch.bfloat16)
+    narrow = select_adaptive(case.q, pool, case.meta, target=0.95)
+    wide = select_adaptive(case.q, pool.float(), case.meta, target=0.95)
+    assert not narrow.pattern.is_dense
+    assert torch.equal(narrow.recall_N, wide.recall_N)
+    for group, same in zip(narrow.pattern.groups, wide.pattern.groups, strict=True):
+        assert torch.equal(group.columns, same.columns)
+        assert torch.equal(group.tile_diagonals, same.tile_diagonals)
+
+
 CASES = {
     "plain": {},
     "later slice": {"start": 4000},

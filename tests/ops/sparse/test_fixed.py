@@ -48,7 +48,7 @@ def test_line_masses_are_the_rule_scores(make_case, name):
     num_groups, size = case.pool_GSH.shape[0], case.q.shape[1] // case.pool_GSH.shape[0]
     for segment in segments(case.start, len(case.rows), case.geometry.chunk_len):
         rows = segment[-LAST_Q:]
-        queries = _selection_queries(case.q, case.meta, rows, case.inv_freq, case.dtype)
+        queries = _selection_queries(case.q, case.meta, rows, case.inv_freq)
         for group in range(num_groups):
             stream = ScoreStream(case.pool_GSH[group], case.meta, queries, group, num_groups)
             columns, lines = line_masses(stream)

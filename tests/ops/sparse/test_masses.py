@@ -33,7 +33,7 @@ CASES = {
 def streams(case):
     rows = [case.start, case.start + 3, *range(case.rows.stop - 140, case.rows.stop, 9)]
     rows = sorted({row for row in rows if row >= case.start} | {case.rows.stop - 1})
-    queries = sampled_queries(case.q, case.meta, rows, case.dtype)
+    queries = sampled_queries(case.q, case.meta, rows)
     num_groups = case.pool_GSH.shape[0]
     for group in range(num_groups):
         heads = range(group * queries.group_shape(num_groups)[1], case.q.shape[1])

@@ -14,7 +14,7 @@ from longreach.ops.sparse.stream import sampled_queries
 
 def scores_of(case):
     rows = sample_rows(case.start, len(case.rows), case.geometry.chunk_len)
-    queries = sampled_queries(case.q, case.meta, rows.every, case.dtype)
+    queries = sampled_queries(case.q, case.meta, rows.every)
     return score_group(case.pool_GSH[0], case.meta, queries, rows, 0, 1)
 
 

@@ -68,7 +68,8 @@ def attend_slice(
     """Causal attention of one slice with dual chunk positions (arXiv 2402.17463, section 3).
 
     q_TNH: before rotary embedding. k_GSH, v_GSH: one layer's whole pool; keys already rotated at
-    `j mod L`, never scaled, the slice's own keys included; meta.runs says where each key lies.
+    `j mod L`, never scaled, the slice's own keys included; meta.runs says where each key lies. A
+    pool may be narrower than q (bf16 under float32): computation is in q's dtype.
     pattern: the keys each row keeps, per kv group (None: all causal keys).
     Returns out_TNH in q's dtype and, on request, lse_TN (float32, natural log). Equals
     `attention_reference` on un-rotated keys for any cut into slices and any page order.
@@ -134,9 +135,11 @@ def _check(
         )
     if meta.runs.last_slot >= num_slots:
         raise ShapeError(f"key runs reach slot {meta.runs.last_slot} but k is {_form(k_GSH)}")
-    if not q_TNH.dtype == k_GSH.dtype == v_GSH.dtype or q_TNH.device != k_GSH.device:
+    floats = q_TNH.is_floating_point() == k_GSH.is_floating_point()
+    if not floats or k_GSH.dtype != v_GSH.dtype or q_TNH.device != k_GSH.device:
         raise ShapeError(
-            f"q is {_form(q_TNH)}, k {_form(k_GSH)}, v {_form(v_GSH)}: expected one dtype"
+            f"q is {_form(q_TNH)}, k {_form(k_GSH)}, v {_form(v_GSH)}: "
+            "expected floats on one device, k and v of one dtype"
         )
     if pattern is not None and len(pattern.groups) != num_kv_heads:
         raise ShapeError(f"pattern has {len(pattern.groups)} groups but k is {_form(k_GSH)}")

@@ -61,7 +61,10 @@ class Softmax(Protocol):
 
 
 class Block:
-    """Rows [start, end) of one kv group. q_PRH: un-rotated; k_SH, v_SH: the group's pool."""
+    """Rows [start, end) of one kv group. q_PRH: un-rotated; k_SH, v_SH: the group's pool.
+
+    A pool of another dtype than the queries' is converted tile by tile, on its way into scratch.
+    """
 
     def __init__(
         self,
@@ -101,11 +104,8 @@ class Block:
 
     def add_slots(self, rotation: int, slots_K: Tensor, mask_MK: Tensor | None = None) -> None:
         """Let every row attend to the keys of single slots."""
-        shape = (slots_K.numel(), self.k_SH.shape[1])
-        k_KH = self.scratch.take("keys", shape, self.k_SH.dtype)
-        v_KH = self.scratch.take("values", shape, self.k_SH.dtype)
-        torch.index_select(self.k_SH, 0, slots_K, out=k_KH)
-        torch.index_select(self.v_SH, 0, slots_K, out=v_KH)
+        k_KH = self._select("keys", self.k_SH, slots_K)
+        v_KH = self._select("values", self.v_SH, slots_K)
         self.softmax.add(slice(None), rotation, k_KH, v_KH, mask_MK, may_empty=True)
 
     def write(self, out_PRH: Tensor, lse_PR: Tensor | None) -> None:
@@ -130,11 +130,20 @@ class Block:
     def _gather(self, name: str, pool_SH: Tensor, spans: list[KeySpan]) -> Tensor:
         """The keys of these spans: a view where they lie together, else a copy in scratch."""
         pieces = [piece for span in spans for piece in self.meta.runs.pieces(span.start, span.end)]
-        if len(pieces) == 1:
+        if len(pieces) == 1 and pool_SH.dtype == self.q_PRH.dtype:
             return pool_SH[pieces[0][0] : pieces[0][1]]
         num_keys = sum(last - first for first, last in pieces)
-        gathered_KH = self.scratch.take(name, (num_keys, pool_SH.shape[1]), pool_SH.dtype)
+        gathered_KH = self.scratch.take(name, (num_keys, pool_SH.shape[1]), self.q_PRH.dtype)
         return torch.cat([pool_SH[first:last] for first, last in pieces], out=gathered_KH)
+
+    def _select(self, name: str, pool_SH: Tensor, slots_K: Tensor) -> Tensor:
+        """The keys of single slots, in scratch and in the queries' dtype."""
+        shape, dtype = (slots_K.numel(), pool_SH.shape[1]), self.q_PRH.dtype
+        selected_KH = self.scratch.take(name, shape, pool_SH.dtype)
+        torch.index_select(pool_SH, 0, slots_K, out=selected_KH)
+        if pool_SH.dtype == dtype:
+            return selected_KH
+        return self.scratch.take(name, shape, dtype).copy_(selected_KH)
 
     def _rotate(self, rotation: int, target_MH: Tensor) -> None:
         """Rotate the queries and scale them to base-2 logits; computed in float32 or wider."""

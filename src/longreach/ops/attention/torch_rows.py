@@ -9,6 +9,8 @@ dim.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,8 @@ from longreach.ops.pattern import Pattern
 from longreach.ops.rope import rotate
 
 MAX_PIECES = 64
+CONVERTED_KEYS = 2**15
+"""Keys of one call where the pool has another dtype than the query: converted in scratch."""
 
 
 def supports(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> str | None:
@@ -57,18 +61,29 @@ def attend(
         assert tables is not None
         q_GRH = rotate(q_TNH, *tables).view(k_GSH.shape[0], -1, k_GSH.shape[2])
         for first, last in meta.runs.pieces(span.start, span.end):
-            out, lse = fused.KERNEL(
-                q_GRH[None],
-                k_GSH[None, :, first:last],
-                v_GSH[None, :, first:last],
-                scale=meta.scale,
-            )
-            outs.append(out)
-            lses.append(lse)
+            for k_GKH, v_GKH in _parts(k_GSH[:, first:last], v_GSH[:, first:last], q_GRH, scratch):
+                out, lse = fused.KERNEL(q_GRH[None], k_GKH[None], v_GKH[None], scale=meta.scale)
+                outs.append(out)
+                lses.append(lse)
     out, lse = (outs[0], lses[0]) if len(outs) == 1 else _merge(outs, lses)
     out_TNH.copy_(out.reshape(out_TNH.shape))
     if lse_TN is not None:
         lse_TN.copy_(lse.reshape(lse_TN.shape))
+
+
+def _parts(
+    k_GKH: Tensor, v_GKH: Tensor, q_GRH: Tensor, scratch: AttentionScratch
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Keys and values in the query's dtype: as they are, or piece by piece in scratch."""
+    if k_GKH.dtype == q_GRH.dtype:
+        yield k_GKH, v_GKH
+        return
+    for pair in zip(k_GKH.split(CONVERTED_KEYS, 1), v_GKH.split(CONVERTED_KEYS, 1), strict=True):
+        k_GPH, v_GPH = (
+            scratch.take(name, tuple(part.shape), q_GRH.dtype).copy_(part)
+            for name, part in zip(("row keys", "row values"), pair, strict=True)
+        )
+        yield k_GPH, v_GPH
 
 
 def _merge(outs: list[Tensor], lses: list[Tensor]) -> tuple[Tensor, Tensor]:

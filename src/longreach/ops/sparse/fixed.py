@@ -56,7 +56,7 @@ def select_fixed(
     num_groups, size = k_GSH.shape[0], q_TNH.shape[1] // k_GSH.shape[0]
     kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(num_groups)]
     for segment in segments(meta.start, meta.length, meta.geometry.chunk_len):
-        queries = _selection_queries(q_TNH, meta, segment[-last_q:], inv_freq, k_GSH.dtype)
+        queries = _selection_queries(q_TNH, meta, segment[-last_q:], inv_freq)
         for group in range(num_groups):
             stream = ScoreStream(k_GSH[group], meta, queries, group, num_groups)
             of_group = budgets[group * size : (group + 1) * size]
@@ -76,13 +76,11 @@ def segments(start: int, length: int, chunk_len: int) -> list[range]:
     return [range(max(start, c * chunk_len), min(stop, (c + 1) * chunk_len)) for c in chunks]
 
 
-def _selection_queries(
-    q_TNH: Tensor, meta: Slice, rows: range, inv_freq: Tensor, dtype: torch.dtype
-) -> Queries:
+def _selection_queries(q_TNH: Tensor, meta: Slice, rows: range, inv_freq: Tensor) -> Queries:
     index = torch.tensor(list(rows), device=q_TNH.device)
     positions = meta.geometry.selection_positions(index)
     intra, succ, inter = (cos_sin(torch.as_tensor(p), inv_freq) for p in positions)
-    return sampled_queries(q_TNH, meta, rows, dtype, (intra, succ, inter))
+    return sampled_queries(q_TNH, meta, rows, (intra, succ, inter))
 
 
 def line_masses(stream: ScoreStream) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def row_recall(
 ) -> Tensor:
     """`measure_recall` before the mean: float32 [P, N], rows ascending."""
     check_shapes(q_TNH, k_GSH, meta)
-    queries = sampled_queries(q_TNH, meta, sorted(set(rows)), k_GSH.dtype)
+    queries = sampled_queries(q_TNH, meta, sorted(set(rows)))
     num_groups = k_GSH.shape[0]
     kept = []
     for group, kept_keys in enumerate(pattern.groups):

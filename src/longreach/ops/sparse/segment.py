@@ -95,7 +95,7 @@ def select_groups(
     """Score every KV group, let `choose` pick its pattern, and report on the held-out rows."""
     check_shapes(q_TNH, k_GSH, meta)
     rows = sample_rows(meta.start, meta.length, meta.geometry.chunk_len, seed)
-    queries = sampled_queries(q_TNH, meta, rows.every, k_GSH.dtype)
+    queries = sampled_queries(q_TNH, meta, rows.every)
     num_groups = k_GSH.shape[0]
     groups: list[GroupPattern | None] = []
     recalls = []

@@ -58,8 +58,8 @@ class Slice(Protocol):
 class Queries:
     """Sampled rows of all heads, rotated for the three ranges; dot products are base-2 logits.
 
-    rows: ascending, absolute. ranges: (intra, succ, inter), each [P, N, H] in the dtype of the
-    keys; None where no row has such keys.
+    rows: ascending, absolute. ranges: (intra, succ, inter), each [P, N, H] in the dtype that scores
+    are computed in; None where no row has such keys.
     """
 
     rows: Sequence[int]
@@ -89,7 +89,6 @@ def sampled_queries(
     q_TNH: Tensor,
     meta: Slice,
     rows: Sequence[int],
-    dtype: torch.dtype,
     rotations: tuple[Rotation, Rotation | None, Rotation | None] | None = None,
 ) -> Queries:
     """Rotate and scale the rows of un-rotated q_TNH that lie at the absolute positions `rows`.
@@ -97,8 +96,7 @@ def sampled_queries(
     rotations: tables of one row per sampled row (or a single row), where not the slice's own.
     """
     index_P = torch.tensor(rows, dtype=torch.int64, device=q_TNH.device) - meta.start
-    q_PNH = q_TNH[index_P]
-    q_PNH = q_PNH.to(torch.promote_types(q_PNH.dtype, torch.float32))
+    q_PNH = q_TNH[index_P].to(torch.promote_types(q_TNH.dtype, torch.float32))
     factor_P11 = (meta.scale_T[index_P] * LOG2_E)[:, None, None]
 
     def turned(rotation: Rotation | None) -> Tensor | None:
@@ -107,7 +105,7 @@ def sampled_queries(
         cos, sin = rotation
         if rotations is None and cos.shape[0] == meta.length:
             cos, sin = cos[index_P], sin[index_P]
-        return (rotate(q_PNH, cos, sin) * factor_P11).to(dtype)
+        return (rotate(q_PNH, cos, sin) * factor_P11).to(q_TNH.dtype)
 
     intra, succ, inter = (turned(r) for r in rotations or meta.query_rotations)
     assert intra is not None
@@ -129,8 +127,8 @@ class Block(NamedTuple):
 class ScoreStream:
     """The keys of one group, scored block by block for one set of rows.
 
-    k_SH: the group's pool, keys rotated at `j mod L`, unscaled. Blocks start on multiples of the
-    tile.
+    k_SH: the group's pool in any float dtype, keys rotated at `j mod L`, unscaled. Blocks start on
+    multiples of the tile.
     """
 
     def __init__(
@@ -139,8 +137,8 @@ class ScoreStream:
         self.rows = list(queries.rows)
         self.rows_P = torch.tensor(self.rows, dtype=torch.int64, device=k_SH.device)
         self.num_keys = self.rows[-1] + 1
-        self.dtype = k_SH.dtype
-        self.wide = torch.promote_types(k_SH.dtype, torch.float32)
+        self.dtype = queries.ranges[0].dtype
+        self.wide = torch.promote_types(self.dtype, torch.float32)
         self._k_SH, self._runs, self._chunk_len = k_SH, meta.runs, meta.geometry.chunk_len
         self._run_starts = [run[0] for run in meta.runs]
         self._chunk_of = [row // self._chunk_len for row in self.rows]
@@ -148,9 +146,9 @@ class ScoreStream:
         self.num_rows, self.num_heads, head_dim = queries.group_shape(num_groups)
         width = self.num_rows * self.num_heads
         self.block = max(TILE, min(MAX_BLOCK_KEYS, BLOCK_SCORES // width // TILE * TILE))
-        self._scores = k_SH.new_empty(self.block * width)
-        self._keys = k_SH.new_ones(self.block, head_dim + 2)
-        self._reference_PR2 = k_SH.new_zeros(self.num_rows, self.num_heads, 2)
+        self._scores = k_SH.new_empty(self.block * width, dtype=self.dtype)
+        self._keys = k_SH.new_ones(self.block, head_dim + 2, dtype=self.dtype)
+        self._reference_PR2 = self._keys.new_zeros(self.num_rows, self.num_heads, 2)
         self._turned: tuple[Edges, Tensor] | None = None
 
     def refer_to(self, reference_PR: Tensor) -> None:

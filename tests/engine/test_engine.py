@@ -162,6 +162,34 @@ def test_an_abort_between_layers_stops_the_step(engine):
     assert output.metrics.num_generated_tokens == 0
 
 
+def test_an_abort_that_comes_before_the_request_is_seen(engine):
+    """A request that is added and aborted while a step runs ends without having been read."""
+    engine.add_request(request(60, request_id="a"))
+    once = iter([True])
+
+    def on_progress():
+        if next(once, False):
+            engine.add_request(request(500, seed=1, request_id="b"))
+            engine.abort("b")
+
+    engine.step(on_progress=on_progress)
+    (output,) = run(engine)["b"]
+    assert output.outputs[0].finish_reason == "abort"
+    assert output.metrics.num_generated_tokens == 0
+
+
+def test_the_ids_of_answers_are_in_use_too(engine):
+    """A request cannot take the id under which another one's second answer runs."""
+    engine.add_request(request(30, request_id="a", n=2, temperature=1.0))
+    with pytest.raises(InvalidRequestError, match="not in use"):
+        engine.add_request(request(30, request_id="a/1"))
+    assert engine.request_ids == ["a"]
+    answers = [answer for output in run(engine)["a"] for answer in output.outputs]
+    assert {answer.index for answer in answers if answer.finish_reason} == {0, 1}
+    engine.add_request(request(30, request_id="a/1"))
+    run(engine)
+
+
 def test_cancelled_requests_are_forgotten(engine):
     """cancel gives the pages back at once and says nothing more, even of requests still queued."""
     engine.add_request(request(100, request_id="a"))

@@ -12,6 +12,7 @@ from longreach.config import EngineConfig, ModelConfig
 from longreach.engine.group import Answer, RequestGroup
 from longreach.engine.logprobs import PromptLogprobs
 from longreach.engine.metrics import RequestClock
+from longreach.engine.pooling import Pooler, Pooling
 from longreach.engine.positions import Positions
 from longreach.engine.protocol import PromptRequest
 from longreach.engine.request import Request
@@ -64,6 +65,21 @@ class Admission:
         seed = self._seeds.getrandbits(63) if params.seed is None else params.seed
         for index in range(params.n):
             group.answers.append(self._answer(group, request.cache_salt, index, seed))
+        return group
+
+    def admit_embedding(
+        self, token_ids: Sequence[int], pooling: Pooling, *, cache_salt: str = ""
+    ) -> RequestGroup:
+        """Prepare a prompt that shall become one vector: every row is computed, no page is kept.
+
+        Raises ContextLengthError, InvalidRequestError.
+        """
+        params = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
+        request = PromptRequest(prompt_token_ids=token_ids, params=params, cache_salt=cache_salt)
+        group = self.admit(request, stream=False)
+        group.pooler = Pooler(pooling)
+        only = group.answers[0].request
+        only.reuse_prefix = only.keeps_pages = False
         return group
 
     def _token_ids(self, request: PromptRequest) -> Sequence[int]:

@@ -7,10 +7,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +18,7 @@ from longreach.cache import DENSE, KVCache, Provenance
 from longreach.config import EngineConfig, ModelConfig
 from longreach.engine.admission import Admission
 from longreach.engine.group import Answer, RequestGroup
+from longreach.engine.inbox import Inbox
 from longreach.engine.metrics import PeakMemory
 from longreach.engine.outputs import FinishReason, RequestMetrics, RequestOutput
 from longreach.engine.progress import Reading
@@ -27,7 +26,7 @@ from longreach.engine.protocol import PromptRequest
 from longreach.engine.runner import Runner, SliceWork
 from longreach.engine.sampler import SampledToken, Sampler
 from longreach.engine.scheduler import ScheduledSlice, Scheduler, StepPlan
-from longreach.errors import InvalidRequestError, LongreachError
+from longreach.errors import LongreachError
 from longreach.models.batch import DenseChoice, never
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Engine:
     """Runs requests of one model in one process. Built by `build.build_engine`.
 
     plan: the memory planned at the start, of what `footprint` describes. max_model_len: the longest
-    prompt plus answer. folder: of the checkpoint.
+    prompt plus answer. folder: of the checkpoint. num_preemptions: of all requests so far.
     """
 
     def __init__(
@@ -75,10 +74,8 @@ class Engine:
         self.sampler = Sampler(tokenizer.decode_token if tokenizer is not None else None)
         self._decode_rows = DenseChoice()
         self.peak = PeakMemory(runner.device)
-        self._inbox: deque[RequestGroup] = deque()
-        self._aborts: set[str] = set()
-        self._ids: dict[str, None] = {}
-        self._lock = Lock()
+        self.num_preemptions = 0
+        self._inbox = Inbox()
         self._groups: dict[str, RequestGroup] = {}
         self._answers: dict[str, tuple[RequestGroup, Answer]] = {}
         self._reading: dict[str, int] = {}
@@ -97,13 +94,12 @@ class Engine:
     @property
     def has_unfinished(self) -> bool:
         """Whether `step` has anything to do."""
-        return bool(self._ids)
+        return not self._inbox.is_empty
 
     @property
     def request_ids(self) -> list[str]:
         """Of every request that has not ended."""
-        with self._lock:
-            return list(self._ids)
+        return self._inbox.request_ids
 
     # --- requests come and go
 
@@ -113,16 +109,16 @@ class Engine:
         stream: `step` then returns what is new after each step; otherwise the whole at the end.
         """
         group = self.admission.admit(request, stream=stream)
-        with self._lock:
-            if group.request_id in self._ids:
-                raise InvalidRequestError("request_id", group.request_id, "an id not in use")
-            self._ids[group.request_id] = None
-            self._inbox.append(group)
+        self.enqueue(group)
         return group.request_id
+
+    def enqueue(self, group: RequestGroup) -> None:
+        """Queue what `admission` made. Raises InvalidRequestError for an id in use."""
+        self._inbox.put(group)
 
     def abort(self, request_id: str) -> None:
         """Stop a request, at the latest after the layer that runs. Unknown ids are ignored."""
-        self._aborts.add(request_id)
+        self._inbox.abort(request_id)
 
     def cancel(self, request_ids: Iterable[str]) -> None:
         """Stop and forget requests now; finished pages stay cached. Not while a step runs."""
@@ -131,12 +127,10 @@ class Engine:
             group = self._groups.get(request_id)
             if group is not None:
                 self._forget(group)
-            self._aborts.discard(request_id)
 
     def _take_inbox(self) -> None:
         """Hand new groups to the scheduler; one that can never fit ends with its error."""
-        while self._inbox:
-            group = self._inbox.popleft()
+        for group in self._inbox.take():
             if not self._groups:
                 self.peak.reset()
             self._groups[group.request_id] = group
@@ -148,11 +142,11 @@ class Engine:
                 self._end(group, "error", error)
 
     def _take_aborts(self) -> None:
-        for request_id in list(self._aborts):
+        """End what shall be aborted; who is still in the inbox is aborted when it is taken."""
+        for request_id in list(self._inbox.aborts):
             group = self._groups.get(request_id)
-            if group is not None:
+            if group is not None and not group.is_finished:
                 self._end(group, "abort")
-            self._aborts.discard(request_id)
 
     def _end(
         self, group: RequestGroup, reason: FinishReason, error: Exception | None = None
@@ -168,8 +162,7 @@ class Engine:
             self.scheduler.abort(answer.request.request_id)
             self._answers.pop(answer.request.request_id, None)
         self._groups.pop(group.request_id, None)
-        with self._lock:
-            self._ids.pop(group.request_id, None)
+        self._inbox.forget(group)
 
     # --- one step
 
@@ -191,6 +184,7 @@ class Engine:
         plan = self.scheduler.schedule()
         for request in plan.preempted:
             self._answers[request.request_id][0].num_preemptions += 1
+            self.num_preemptions += 1
         if plan.slices:
             try:
                 self._run(plan, should_stop, on_progress)
@@ -220,6 +214,7 @@ class Engine:
             for piece in plan.slices:
                 self._answers[piece.request.request_id][1].choice.take_step()
             return
+        self._take_pooled(plan, hidden)
         self._take_prompt_logprobs(plan, hidden)
         sampled = self._sample(plan, hidden)
         provenances = {p.request.request_id: self._take_statistics(p) for p in plan.slices}
@@ -234,13 +229,11 @@ class Engine:
     def _stopper(self, plan: StepPlan, should_stop: Callable[[], bool]) -> Callable[[], bool]:
         """True when the caller stops, or when every request of the step was aborted."""
         groups = {self._answers[p.request.request_id][0].request_id for p in plan.slices}
-        return lambda: should_stop() or groups <= self._aborts
+        return lambda: should_stop() or groups <= self._inbox.aborts
 
     def _work(self, piece: ScheduledSlice) -> SliceWork:
         group, answer = self._answers[piece.request.request_id]
         group.clock.on_step()
-        collected = group.prompt_logprobs if answer.index == 0 else None
-        reads_all = collected is not None and not collected.is_complete
         whole = [(piece.start, piece.end)]
         return SliceWork(
             token_ids=piece.token_ids,
@@ -249,8 +242,19 @@ class Engine:
             positions=group.positions,
             choice=self._decode_rows if piece.is_decode else answer.choice,
             pieces=whole if piece.is_decode else answer.choice.pieces(*whole[0]),
-            num_wanted=piece.length if reads_all else int(piece.samples),
+            num_wanted=_num_wanted(piece, group, answer),
         )
+
+    def _take_pooled(self, plan: StepPlan, hidden: list[Tensor]) -> None:
+        """Rows of prompts that become one vector; a prompt that is read ends there."""
+        for piece, rows in zip(plan.slices, hidden, strict=True):
+            group, _ = self._answers[piece.request.request_id]
+            if group.pooler is None:
+                continue
+            group.pooler.add(rows, piece.start)
+            if piece.samples:
+                group.embedding = group.pooler.vector()
+                self._end(group, "stop")
 
     def _take_prompt_logprobs(self, plan: StepPlan, hidden: list[Tensor]) -> None:
         for piece, rows in zip(plan.slices, hidden, strict=True):
@@ -344,8 +348,16 @@ class Engine:
         Tokens of the step that runs count by the share of its layers that are done.
         """
         group = self._groups.get(request_id)
-        if group is None:
-            return None
+        return None if group is None else self._reading_of(group)
+
+    def running(self) -> Iterator[tuple[str, Reading]]:
+        """Id and progress of each request that has a seat; between steps or within one."""
+        for request in self.scheduler.running:
+            group, answer = self._answers[request.request_id]
+            if answer.index == 0:
+                yield group.request_id, self._reading_of(group)
+
+    def _reading_of(self, group: RequestGroup) -> Reading:
         request = group.answers[0].request
         now = self._reading.get(request.request_id, 0) * self._read_share
         read = min(request.num_computed_tokens + int(now), request.num_prompt_tokens)
@@ -359,3 +371,13 @@ class Engine:
     def check(self) -> None:
         """Assert the laws of scheduler, queues and pages (for tests)."""
         self.scheduler.check()
+
+
+def _num_wanted(piece: ScheduledSlice, group: RequestGroup, answer: Answer) -> int:
+    """How many of a slice's last rows need their final hidden state."""
+    if group.pooler is not None:
+        return group.pooler.num_wanted(piece.length, is_last=piece.samples)
+    collected = group.prompt_logprobs
+    if answer.index == 0 and collected is not None and not collected.is_complete:
+        return piece.length
+    return int(piece.samples)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from longreach.engine.outputs import FinishReason
+    from longreach.engine.pooling import Pooler
     from longreach.engine.positions import RequestPositions
     from longreach.engine.request import Request
     from longreach.engine.sampler import SampledToken, SamplingState
@@ -121,6 +122,7 @@ class RequestGroup:
     """One prompt and its answers.
 
     stream: deltas are wanted after every step, not only the whole at the end.
+    pooler: the prompt shall become one vector, `embedding`; nothing is sampled then.
     """
 
     request_id: str
@@ -131,6 +133,8 @@ class RequestGroup:
     stream: bool
     answers: list[Answer] = field(default_factory=list)
     prompt_logprobs: PromptLogprobs | None = None
+    pooler: Pooler | None = None
+    embedding: tuple[float, ...] | None = None
     clock: RequestClock = field(default_factory=RequestClock)
     stats: AttentionStats = field(default_factory=AttentionStats)
     num_preemptions: int = 0
@@ -188,5 +192,6 @@ class RequestGroup:
             outputs=outputs,
             finished=self.is_finished,
             metrics=self.metrics(),
+            embedding=self.embedding,
             error=self.error,
         )

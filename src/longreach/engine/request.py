@@ -28,6 +28,7 @@ class Request:
     wanted: the attention it asks for; which cached pages may serve it.
     cache_salt, cache_seed: tenants, and what else its keys depend on (the base of dynamic NTK).
     reuse_prefix: False computes every row (prompt_logprobs needs them).
+    keeps_pages: False leaves no page in the prefix cache.
     arrival, table: set by Scheduler.add.
     num_computed_tokens: tokens whose keys are in the pages, reused ones included.
     cached_prefix: what was found when the request first started; a resumed one does not count.
@@ -41,6 +42,7 @@ class Request:
     cache_salt: str = ""
     cache_seed: bytes = b""
     reuse_prefix: bool = True
+    keeps_pages: bool = True
 
     arrival: int = field(default=-1, init=False)
     table: PageTable = field(init=False)

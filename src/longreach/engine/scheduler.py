@@ -131,6 +131,10 @@ class Scheduler:
             raise InvalidRequestError("prompt_token_ids", [], "at least one token")
         if request.max_tokens < 1:
             raise InvalidRequestError("max_tokens", request.max_tokens, "at least 1")
+        self.check_fits(request)
+
+    def check_fits(self, request: Request) -> None:
+        """Raise MemoryPlanError when the whole pool is too small for prompt and max_tokens."""
         pages, pool = self.cache.pages_for(request.max_computed_tokens), self.cache.num_pages
         if pages > pool:
             needed = pages * self.cache.bytes_per_page
@@ -191,7 +195,8 @@ class Scheduler:
             assert piece.start == request.num_computed_tokens, "a plan that schedule() replaced"
             request.num_computed_tokens = piece.end
             made = provenances.get(request.request_id, DENSE)
-            self.cache.commit(request.table, piece.end, made)
+            if request.keeps_pages:
+                self.cache.commit(request.table, piece.end, made)
             if piece.samples:
                 reason = self._take_token(request, sampled[request.request_id], stopped)
                 if reason:
@@ -260,7 +265,9 @@ class Scheduler:
         chain = request.table.chain
         usable = (request.num_tokens - 1) // self.cache.page_size
         for other in self.running:
-            if other.state is not RequestState.PREFILL or not other.wanted.serves(request.wanted):
+            if other.state is not RequestState.PREFILL or not other.keeps_pages:
+                continue
+            if not other.wanted.serves(request.wanted):
                 continue
             shared = min(other.table.chain.num_shared_pages(chain), usable)
             if shared > max(other.table.num_committed, len(prefix.pages)):

@@ -11,8 +11,8 @@ from longreach.engine.outputs import FinishReason
 from longreach.engine.protocol import PromptProgress
 from longreach.serve.collect import Answer, Call, Collected
 from longreach.serve.events import Event, Finished, Part, Piece, Reasoning, TokenLogprobs
-from longreach.serve.logprobs import chat_logprobs, prompt_logprobs
-from longreach.serve.usage import attention_of, timings_of, usage_of
+from longreach.serve.logprobs import HeldLogprobs, chat_logprobs, prompt_logprobs
+from longreach.serve.usage import figures_of, usage_of
 from longreach.text.tools import ArgumentsDelta, CallStarted, Content, make_call_id
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def chat_completion(style: ChatStyle, collected: Collected) -> dict[str, Any]:
         **style.head("chat.completion"),
         "choices": [_choice(style, answer) for answer in collected.answers],
         "usage": usage_of([finished]),
-        "timings": timings_of(finished.metrics),
-        "longreach": attention_of(finished.metrics),
+        **figures_of([finished]),
     }
     if finished.prompt_logprobs is not None:
         whole["prompt_logprobs"] = prompt_logprobs(finished.prompt_logprobs)
@@ -123,7 +122,7 @@ class ChatChunks:
     def __init__(self, style: ChatStyle) -> None:
         self._style = style
         self._begun: set[int] = set()
-        self._held: dict[int, tuple[list[int], list[TokenLogprobs]]] = {}
+        self._held = HeldLogprobs()
         self._last: dict[str, Any] | None = None
 
     def of(self, event: Event) -> Iterator[dict[str, Any]]:
@@ -139,13 +138,12 @@ class ChatChunks:
         if piece.index not in self._begun:
             self._begun.add(piece.index)
             yield self._chunk(piece.index, {"role": "assistant", "content": ""})
-        self._hold_logprobs(piece)
+        self._held.add(piece)
         for part in piece.parts:
             if delta := self._delta(part):
                 yield self._chunk(piece.index, delta, logprobs=self._logprobs(piece.index))
         if piece.finish_reason is not None:
-            if self._held.get(piece.index):
-                held = self._logprobs(piece.index)
+            if held := self._logprobs(piece.index):
                 yield self._chunk(piece.index, {"content": ""}, logprobs=held)
             yield from self._hold_last(piece)
 
@@ -157,10 +155,7 @@ class ChatChunks:
             yield last
 
     def _end(self, finished: Finished) -> Iterator[dict[str, Any]]:
-        figures = {
-            "timings": timings_of(finished.metrics),
-            "longreach": attention_of(finished.metrics),
-        }
+        figures = figures_of([finished])
         last = self._last or self._bare()
         if not self._style.usage:
             yield last | figures
@@ -217,16 +212,9 @@ class ChatChunks:
             chunk["usage"] = None
         return {**chunk, "prompt_progress": progress_of(progress)}
 
-    def _hold_logprobs(self, piece: Piece) -> None:
-        if self._style.num_logprobs is None or not piece.logprobs:
-            return
-        token_ids, logprobs = self._held.setdefault(piece.index, ([], []))
-        token_ids += piece.token_ids
-        logprobs += piece.logprobs
-
     def _logprobs(self, index: int) -> dict[str, Any] | None:
         """Of the tokens since the last chunk with text."""
-        held = self._held.pop(index, None)
+        held = self._held.take(index)
         return None if held is None else self._style.logprobs(*held)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from longreach.serve.events import TokenLogprobs
+from longreach.serve.events import Piece, TokenLogprobs
 
 if TYPE_CHECKING:
     from longreach.engine.logprobs import Logprob
@@ -50,6 +50,24 @@ def _best(entries: TokenLogprobs, num_top: int) -> list[tuple[int, Logprob]]:
 def finite(value: float) -> float:
     """A log-probability that JSON can hold."""
     return max(value, LOWEST)
+
+
+class HeldLogprobs:
+    """Tokens by answer, until there is text that they belong to."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[list[int], list[TokenLogprobs]]] = {}
+
+    def add(self, piece: Piece) -> None:
+        """Keep the tokens of a piece."""
+        if piece.logprobs:
+            token_ids, logprobs = self._held.setdefault(piece.index, ([], []))
+            token_ids += piece.token_ids
+            logprobs += piece.logprobs
+
+    def take(self, index: int) -> tuple[list[int], list[TokenLogprobs]] | None:
+        """All that are kept of an answer, once; None when there are none."""
+        return self._held.pop(index, None)
 
 
 class CompletionLogprobs:

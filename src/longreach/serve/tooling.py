@@ -8,7 +8,12 @@ from typing import Any, Literal
 
 from longreach.engine.structured import StructuredOutputs
 from longreach.serve.errors import bad_request, echo
-from longreach.serve.schema.chat import ChatRequest, NamedFunction, NamedTool
+from longreach.serve.schema.chat import (
+    ChatRequest,
+    ConversationFields,
+    NamedFunction,
+    NamedTool,
+)
 from longreach.text import Tokenizer
 from longreach.text.tools.forced import forced_calls_grammar
 
@@ -73,13 +78,20 @@ def plan_tools(body: ChatRequest) -> ToolPlan:
     return ToolPlan(tools=body.tools, choice=choice, name=name, single=single)
 
 
+def shown_tools(body: ConversationFields) -> list[dict[str, Any]]:
+    """The tools of a body that is only counted or shown."""
+    if body.functions is not None:
+        return [{"type": "function", "function": function} for function in body.functions]
+    return body.tools or []
+
+
 def _legacy_plan(body: ChatRequest) -> ToolPlan:
     """`functions` and `function_call`, from before there were tools: at most one call."""
     if body.tools is not None or body.tool_choice is not None:
         raise bad_request("functions and tools cannot be mixed.", "functions")
     if body.functions is None:
         raise bad_request("function_call needs functions.", "function_call")
-    tools = [{"type": "function", "function": function} for function in body.functions]
+    tools = shown_tools(body)
     _check_tools(tools, "functions")
     choice, name = _choice(body.function_call)
     _check_name(name, tools, "function_call")

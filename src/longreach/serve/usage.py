@@ -28,6 +28,14 @@ def usage_of(finished: Sequence[Finished]) -> dict[str, Any]:
     }
 
 
+def figures_of(finished: Sequence[Finished]) -> dict[str, Any]:
+    """`timings` and `longreach` of one prompt; for several, `longreach.prompts` in their order."""
+    if len(finished) == 1:
+        metrics = finished[0].metrics
+        return {"timings": timings_of(metrics), "longreach": attention_of(metrics)}
+    return {"longreach": {"prompts": [attention_of(each.metrics) for each in finished]}}
+
+
 def timings_of(metrics: RequestMetrics) -> dict[str, Any]:
     """llama.cpp's figures of one prompt: cached, read and predicted tokens, milliseconds, rates."""
     read = metrics.num_prompt_tokens - metrics.num_cached_tokens

@@ -43,15 +43,6 @@ class Message(Body):
     reasoning_content: str | None = None
 
 
-class Function(Body):
-    """A function that the model may call. parameters: its JSON schema."""
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
 class NamedFunction(Body):
     """The function that has to be called."""
 
@@ -65,15 +56,19 @@ class NamedTool(Body):
     function: NamedFunction
 
 
+Messages = Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+Tools = Annotated[list[dict[str, Any]], Field(fail_fast=True)]
+
+
 class ConversationFields(Body):
     """What decides the prompt of a conversation; also the body of the routes that only count.
 
     tools: raw, because a template shows them key by key as they were sent.
     """
 
-    messages: Annotated[list[Message], Field(min_length=1)]
-    tools: list[dict[str, Any]] | None = None
-    functions: list[dict[str, Any]] | None = None
+    messages: Messages
+    tools: Tools | None = None
+    functions: Tools | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool = False
     chat_template_kwargs: dict[str, Any] | None = None

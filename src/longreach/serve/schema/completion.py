@@ -14,7 +14,9 @@ from longreach.serve.schema.sampling import (
 )
 
 MAX_PROMPTS = 128
-Tokens = Annotated[list[TokenId], Field(min_length=1)]
+DEFAULT_MAX_TOKENS = 16
+Tokens = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+_Several = Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)
 
 
 class CompletionRequest(SamplingFields):
@@ -24,13 +26,8 @@ class CompletionRequest(SamplingFields):
     of the best tokens are told beside the token itself.
     """
 
-    prompt: (
-        str
-        | Tokens
-        | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
-        | Annotated[list[Tokens], Field(min_length=1, max_length=MAX_PROMPTS)]
-    )
-    max_tokens: Annotated[int, Field(ge=0)] | None = 16
+    prompt: str | Tokens | Annotated[list[str], _Several] | Annotated[list[Tokens], _Several]
+    max_tokens: Annotated[int, Field(ge=0)] | None = DEFAULT_MAX_TOKENS
     logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     echo: bool = False
     suffix: str | None = None

@@ -13,6 +13,7 @@ MAX_LOGPROBS = 20
 
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 TokenId = Annotated[int, Field(ge=0)]
+TokenIds = Annotated[list[TokenId], Field(fail_fast=True)]
 
 
 class StreamOptions(Body):
@@ -54,8 +55,8 @@ class SamplingFields(Body):
     repetition_penalty: Annotated[float, Field(gt=0.0)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100.0, le=100.0)]] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    stop: str | list[str] | None = None
-    stop_token_ids: list[TokenId] | None = None
+    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = None
+    stop_token_ids: TokenIds | None = None
     include_stop_str_in_output: bool = False
     min_tokens: Annotated[int, Field(ge=0)] = 0
     ignore_eos: bool = False

@@ -7,18 +7,19 @@ from typing import Annotated
 from pydantic import Field
 
 from longreach.serve.schema.base import Body
-from longreach.serve.schema.chat import ConversationFields, Message
-from longreach.serve.schema.sampling import TokenId
+from longreach.serve.schema.chat import ConversationFields, Messages
+from longreach.serve.schema.sampling import TokenIds
 
 
 class PromptOrMessages(ConversationFields):
     """A prompt in any of its spellings: vLLM's `prompt` or `messages`, llama.cpp's `content`."""
 
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None  # type: ignore[assignment]
-    prompt: str | list[TokenId] | None = None
+    messages: Messages | None = None  # type: ignore[assignment]
+    prompt: str | TokenIds | None = None
     content: str | None = None
     model: str | None = None
     add_special_tokens: bool = True
+    cache_salt: str | None = None
 
 
 class TokenizeRequest(PromptOrMessages):
@@ -31,7 +32,7 @@ class DetokenizeRequest(Body):
     """POST /detokenize."""
 
     model: str | None = None
-    tokens: list[TokenId]
+    tokens: TokenIds
 
 
 class EstimateRequest(PromptOrMessages):

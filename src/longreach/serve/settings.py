@@ -23,6 +23,7 @@ class ServerSettings:
     cache salts are made with (new for each process unless given).
     sse_keep_alive_interval: seconds of silence after which a stream gets a ping; 0: never.
     shutdown_timeout: seconds that running requests may take to end after the first SIGTERM.
+    timeout_keep_alive: seconds that an idle connection stays open.
     max_body_bytes: of a JSON body. max_num_seqs: requests that run at the same time (for /slots).
     sampling_defaults: of requests that do not say, as the checkpoint's generation_config has them.
     """
@@ -40,6 +41,7 @@ class ServerSettings:
     allowed_origins: tuple[str, ...] = ()
     sse_keep_alive_interval: float = 15.0
     shutdown_timeout: float = 60.0
+    timeout_keep_alive: int = 75
     max_body_bytes: int = 64 * MIB
     max_num_seqs: int = 16
     uvicorn_log_level: str = "info"
@@ -51,7 +53,7 @@ class ServerSettings:
     def __post_init__(self) -> None:
         self._require(bool(self.served_model_names), "served_model_names", "at least one name")
         self._require(0 <= self.port < 2**16, "port", "a number in [0, 65535]")
-        for name in ("sse_keep_alive_interval", "shutdown_timeout"):
+        for name in ("sse_keep_alive_interval", "shutdown_timeout", "timeout_keep_alive"):
             self._require(getattr(self, name) >= 0, name, "seconds, at least 0")
         for name in ("max_body_bytes", "max_num_seqs"):
             self._require(getattr(self, name) >= 1, name, "at least 1")

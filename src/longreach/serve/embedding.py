@@ -36,8 +36,8 @@ def inputs_of(body: EmbeddingRequest) -> Sequence[str | Sequence[int]]:
     """The inputs in order, however they were spelled."""
     given = body.input
     if isinstance(given, str) or isinstance(given[0], int):
-        return [given]  # type: ignore[list-item]
-    return given  # type: ignore[return-value]
+        return [given]
+    return given
 
 
 def embedding_list(

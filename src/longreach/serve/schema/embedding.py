@@ -17,8 +17,8 @@ Tokens = Annotated[list[TokenId], Field(min_length=1)]
 class EmbeddingRequest(Body):
     """POST /v1/embeddings.
 
-    input: a text, token ids, or a list of either. dimensions: only the first so many numbers of each
-    vector, again of norm 1. pooling: of the last layer's states, their mean or the last one.
+    input: a text, token ids, or a list of either. dimensions: only the first so many numbers of
+    each vector, again of norm 1. pooling: of the last layer's states, their mean or the last one.
     """
 
     inert: ClassVar[frozenset[str]] = frozenset({"user"})

@@ -6,22 +6,28 @@ The engine comes late: the socket opens at once, the model loads in a thread.
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Depends
 from starlette.requests import Request
 
 from longreach import __version__
+from longreach.serve.detached import DetachedRuns
 from longreach.serve.errors import ErrorBody, openai_body, unavailable, unknown_model
+from longreach.serve.store import ObjectStore
 
 if TYPE_CHECKING:
     from longreach.engine.protocol import AsyncTextEngine
     from longreach.serve.running import RunningRequest
     from longreach.serve.settings import ServerSettings
-    from longreach.text import ChatTemplate
 
 Phase = Literal["loading", "ready", "draining"]
 _WHILE_LOADING_S = 2
@@ -33,6 +39,7 @@ class ServerContext:
 
     error_bodies: path prefix -> how errors are written below it; OpenAI's shape elsewhere.
     running: requests that the engine works on, by id. created: Unix time of the start.
+    store: what outlives its request. detached: what outlives its connection.
     """
 
     settings: ServerSettings
@@ -40,8 +47,12 @@ class ServerContext:
     running: dict[str, RunningRequest] = field(default_factory=dict)
     created: int = field(default_factory=lambda: int(time.time()))
     phase: Phase = "loading"
+    detached: DetachedRuns = field(default_factory=DetachedRuns)
+    store: ObjectStore = field(init=False)
     _engine: AsyncTextEngine | None = None
-    _template: ChatTemplate | None = None
+
+    def __post_init__(self) -> None:
+        self.store = ObjectStore(self.settings.state_dir, ttl_s=self.settings.stored_ttl)
 
     @property
     def engine(self) -> AsyncTextEngine:
@@ -50,15 +61,19 @@ class ServerContext:
             raise unavailable("The model is loading.", "model_loading", _WHILE_LOADING_S)
         return self._engine
 
-    @property
-    def chat_template(self) -> ChatTemplate:
-        """The template of --chat-template, else the model's own."""
-        return self._template or self.engine.chat_template
+    @cached_property
+    def state_dir(self) -> Path:
+        """Where things are kept that outlive a request; without a setting, no longer than this."""
+        given = self.settings.state_dir
+        if given is None:
+            given = Path(tempfile.mkdtemp(prefix="longreach-"))
+            weakref.finalize(self, shutil.rmtree, given, ignore_errors=True)
+        given.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return given
 
-    def start(self, engine: AsyncTextEngine, template: ChatTemplate | None = None) -> None:
+    def start(self, engine: AsyncTextEngine) -> None:
         """The model is loaded."""
-        self._engine, self._template = engine, template
-        self.phase = "ready"
+        self._engine, self.phase = engine, "ready"
 
     def error_body(self, path: str) -> ErrorBody:
         """How errors are written on this path."""

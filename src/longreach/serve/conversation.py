@@ -46,7 +46,7 @@ async def render(
     messages = [template_message(m, f"messages[{i}]") for i, m in enumerate(body.messages)]
     options = {**template_variables(context, body), **(variables or {})}
     prompt = body.add_generation_prompt
-    template = context.chat_template
+    template = context.engine.chat_template
     try:
         return await asyncio.to_thread(
             template.render,
@@ -89,7 +89,7 @@ def template_message(message: Message, where: str) -> dict[str, Any]:
     """One turn as templates expect it. where: its path, for errors."""
     content = message.content
     if isinstance(content, list):
-        parts = [_part(part, f"{where}.content[{i}]") for i, part in enumerate(content)]
+        parts = [part_text(part, f"{where}.content[{i}]") for i, part in enumerate(content)]
         content = "\n".join(parts)
     turn: dict[str, Any] = {
         "role": _ROLES.get(message.role, message.role),
@@ -106,7 +106,8 @@ def template_message(message: Message, where: str) -> dict[str, Any]:
     return turn
 
 
-def _part(part: Mapping[str, Any] | str, where: str) -> str:
+def part_text(part: Mapping[str, Any] | str, where: str) -> str:
+    """The text of a content part. Raises ApiError, 501 for what is no text. where: its path."""
     if isinstance(part, str):
         return part
     kind = part.get("type")

@@ -21,8 +21,8 @@ from longreach.serve.auth import Identity
 from longreach.serve.context import ServerContext
 from longreach.serve.errors import ApiError, is_expected, to_api_error
 from longreach.serve.events import Event, Finished, Piece, TokenLogprobs
-from longreach.serve.http import cancel
 from longreach.serve.running import RunningRequest
+from longreach.serve.tasks import cancel
 
 logger = logging.getLogger("longreach.serve")
 

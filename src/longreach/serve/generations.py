@@ -10,7 +10,7 @@ from longreach.serve.auth import Identity
 from longreach.serve.context import ServerContext
 from longreach.serve.events import Event
 from longreach.serve.generation import Generation, GenerationRequest, start
-from longreach.serve.http import cancel
+from longreach.serve.tasks import cancel
 
 Tagged = tuple[int, Event]
 """The number of a prompt, and what happened to it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import orjson
@@ -15,6 +14,7 @@ from starlette.types import Receive
 
 from longreach.serve.context import context_of
 from longreach.serve.errors import ApiError, ErrorBody, openai_body
+from longreach.serve.tasks import cancel
 
 T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -107,12 +107,3 @@ async def unless_hung_up(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     finally:
         for each in (task, gone):
             await cancel(each)
-
-
-async def cancel(task: asyncio.Future[Any]) -> None:
-    """Stop a task and wait until it has cleaned up; its own errors are nobody's any more."""
-    if task.done():
-        return
-    task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await task

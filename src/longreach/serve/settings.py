@@ -25,7 +25,11 @@ class ServerSettings:
     shutdown_timeout: seconds that running requests may take to end after the first SIGTERM.
     timeout_keep_alive: seconds that an idle connection stays open.
     max_body_bytes: of a JSON body. max_num_seqs: requests that run at the same time (for /slots).
+    state_dir: where files and batches are kept; None: for as long as the server lives.
+    max_file_bytes: of an uploaded file. max_batch_concurrency: requests of batches in work at once.
     sampling_defaults: of requests that do not say, as the checkpoint's generation_config has them.
+    state_dir: where stored responses lie; None keeps them in memory. stored_ttl: for how many
+    seconds.
     """
 
     served_model_names: tuple[str, ...] = ("needle",)
@@ -44,19 +48,24 @@ class ServerSettings:
     timeout_keep_alive: int = 75
     max_body_bytes: int = 64 * MIB
     max_num_seqs: int = 16
+    state_dir: Path | None = None
+    max_file_bytes: int = 512 * MIB
+    max_batch_concurrency: int = 8
     uvicorn_log_level: str = "info"
     disable_access_log_for_endpoints: tuple[str, ...] = ()
-    chat_template: Path | None = None
     default_chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     sampling_defaults: Mapping[str, float] = field(default_factory=dict)
+    state_dir: Path | None = None
+    stored_ttl: float = 30 * 24 * 3600.0
 
     def __post_init__(self) -> None:
         self._require(bool(self.served_model_names), "served_model_names", "at least one name")
         self._require(0 <= self.port < 2**16, "port", "a number in [0, 65535]")
         for name in ("sse_keep_alive_interval", "shutdown_timeout", "timeout_keep_alive"):
             self._require(getattr(self, name) >= 0, name, "seconds, at least 0")
-        for name in ("max_body_bytes", "max_num_seqs"):
+        for name in ("max_body_bytes", "max_num_seqs", "max_file_bytes", "max_batch_concurrency"):
             self._require(getattr(self, name) >= 1, name, "at least 1")
+        self._require(self.stored_ttl > 0, "stored_ttl", "seconds, more than 0")
         self._require(all(self.api_keys), "api_keys", "keys that are not empty")
         paired = (self.ssl_keyfile is None) == (self.ssl_certfile is None)
         self._require(paired, "ssl_keyfile", "a key together with --ssl-certfile")

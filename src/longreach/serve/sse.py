@@ -10,7 +10,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from longreach.serve.http import cancel, to_json, unless_hung_up
+from longreach.serve.http import to_json, unless_hung_up
+from longreach.serve.tasks import cancel
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -29,7 +30,7 @@ def event_frame(event: str, data: Any) -> bytes:
 
 
 async def with_pings(
-    frames: AsyncGenerator[bytes, None], interval_s: float
+    frames: AsyncGenerator[bytes, None], interval_s: float, ping: bytes = PING
 ) -> AsyncGenerator[bytes, None]:
     """The frames, and a ping after each `interval_s` of silence (0: none)."""
     pending: asyncio.Future[bytes] | None = None
@@ -39,7 +40,7 @@ async def with_pings(
                 pending = pending or asyncio.ensure_future(anext(frames))
                 await asyncio.wait({pending}, timeout=interval_s or None)
                 if not pending.done():
-                    yield PING
+                    yield ping
                     continue
                 done, pending = pending, None
                 try:
@@ -55,6 +56,7 @@ class EventStream(Response):
     """An answer that streams frames. When the client goes, they are stopped.
 
     close: called at the end, whatever the end was, even before the first frame.
+    ping: sent after each `interval_s` of silence (0: never).
     """
 
     def __init__(
@@ -63,11 +65,14 @@ class EventStream(Response):
         *,
         interval_s: float,
         close: Callable[[], Awaitable[None]],
+        ping: bytes = PING,
+        content_type: str = CONTENT_TYPE,
     ) -> None:
-        super().__init__(headers=HEADERS, media_type=CONTENT_TYPE)
+        super().__init__(headers=HEADERS, media_type=content_type)
         del self.headers["Content-Length"]
         self._frames = frames
         self._interval_s = interval_s
+        self._ping = ping
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +84,7 @@ class EventStream(Response):
     async def _send_all(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        async with aclosing(with_pings(self._frames, self._interval_s)) as frames:
+        async with aclosing(with_pings(self._frames, self._interval_s, self._ping)) as frames:
             async for frame in frames:
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -139,7 +139,7 @@ def to_api_error(
         case EngineBusyError():
             return _busy(error)
         case EngineClosedError():
-            return unavailable("The server is shutting down.", "shutting_down")
+            return unavailable("The server takes no new requests any more.", "shutting_down")
         case RequestAborted():
             return unavailable("The request was stopped by the server.", "request_aborted")
         case InvalidRequestError():

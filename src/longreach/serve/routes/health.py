@@ -19,7 +19,8 @@ async def health(context: Context) -> JsonResponse:
     """200 once the model is loaded; 503 while it loads, and while the server drains."""
     if context.phase == "draining":
         raise unavailable("The server is shutting down.", "shutting_down")
-    _ = context.engine  # raises while there is none
+    if context.engine.status.error is not None:
+        raise unavailable("The engine failed; the log says why.", "engine_failed")
     return JsonResponse({"status": "ok"})
 
 

@@ -25,11 +25,10 @@ class ServerSettings:
     shutdown_timeout: seconds that running requests may take to end after the first SIGTERM.
     timeout_keep_alive: seconds that an idle connection stays open.
     max_body_bytes: of a JSON body. max_num_seqs: requests that run at the same time (for /slots).
-    state_dir: where files and batches are kept; None: for as long as the server lives.
     max_file_bytes: of an uploaded file. max_batch_concurrency: requests of batches in work at once.
     sampling_defaults: of requests that do not say, as the checkpoint's generation_config has them.
-    state_dir: where stored responses lie; None keeps them in memory. stored_ttl: for how many
-    seconds.
+    state_dir: where stored responses, files and batches lie; None: as long as the server lives.
+    stored_ttl: for how many seconds responses are kept.
     """
 
     served_model_names: tuple[str, ...] = ("needle",)
@@ -48,7 +47,6 @@ class ServerSettings:
     timeout_keep_alive: int = 75
     max_body_bytes: int = 64 * MIB
     max_num_seqs: int = 16
-    state_dir: Path | None = None
     max_file_bytes: int = 512 * MIB
     max_batch_concurrency: int = 8
     uvicorn_log_level: str = "info"

@@ -17,11 +17,20 @@ from longreach.serve.context import ServerContext, context_of
 from longreach.serve.errors import ApiError, ErrorBody, clip, is_expected, to_api_error
 from longreach.serve.http import error_response
 from longreach.serve.middleware import RequestMiddleware
-from longreach.serve.routes import chat, completions, embeddings, health, models, status, text
+from longreach.serve.routes import (
+    chat,
+    completions,
+    embeddings,
+    files,
+    health,
+    models,
+    status,
+    text,
+)
 from longreach.serve.settings import ServerSettings
 from longreach.serve.validation import to_error
 
-FAMILIES = (health, models, status, text, chat, completions, embeddings)
+FAMILIES = (health, models, status, text, chat, completions, embeddings, files)
 """Modules of routes: each has a `router`, and may have ERROR_BODIES (path prefix -> ErrorBody)
 where its clients expect another shape than OpenAI's."""
 

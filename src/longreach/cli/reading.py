@@ -26,12 +26,19 @@ class ReadingBar:
     """Shows one prompt being read; call it with (processed, total, cached, eta_s).
 
     recall: returns the attention recall measured so far, or None where nothing was measured yet.
+    shows_memory: whether the memory of this process says anything about the reading.
     """
 
     def __init__(
-        self, console: Console, title: str, recall: Callable[[], float | None] = lambda: None
+        self,
+        console: Console,
+        title: str,
+        recall: Callable[[], float | None] = lambda: None,
+        *,
+        shows_memory: bool = True,
     ) -> None:
         self.console, self.title, self.recall = console, title, recall
+        self._shows_memory = shows_memory
         self._began_s = time.perf_counter()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -74,7 +81,8 @@ class ReadingBar:
         parts = [f"{processed:,}/{total:,} tokens", show_rate(rate)]
         if eta_s:
             parts.append(f"{show_seconds(eta_s)} left")
-        parts.append(show_bytes(resident_bytes()))
+        if self._shows_memory:
+            parts.append(show_bytes(resident_bytes()))
         if recall is not None:
             parts.append(f"recall {recall:.3f}")
         return " · ".join(parts)

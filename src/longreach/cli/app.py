@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from longreach.cli import bench, demo, estimate, evaluate, generate, pull, show, version
+from longreach.cli import (
+    bench,
+    chat_command,
+    demo,
+    estimate,
+    evaluate,
+    generate,
+    models,
+    pull,
+    serve,
+    show,
+    version,
+)
 from longreach.cli.errors import Commands
 
 app = typer.Typer(
@@ -22,11 +34,16 @@ app = typer.Typer(
     ),
 )
 app.command("demo")(demo.demo)
+app.command("chat")(chat_command.chat)
+app.command("serve")(serve.serve)
 app.command("generate")(generate.generate)
 app.add_typer(evaluate.app, name="eval")
 app.command("estimate")(estimate.estimate)
 app.command("show")(show.show)
 app.command("pull")(pull.pull)
+app.command("list")(models.list_models)
+app.command("rm")(models.remove)
+app.command("ps")(models.show_running)
 app.command("bench")(bench.bench)
 app.command("version")(version.version)
 

@@ -89,6 +89,7 @@ def test_help_is_light():
 
 FLAGS = {
     "demo": "--dense --dtype --file --json --model --no-dense --seed --sparse --tokens",
+    "chat": "--api-key --base-url --doc --max-tokens --model --seed --system --temperature",
     "generate": "--dtype --file --json --max-tokens --model --quantization --raw --seed --sparse "
     "--sparse-recall --system --temperature --top-p",
     "eval needle": "--documents --dtype --haystack --json --lengths --model --no-dca --plot "
@@ -98,6 +99,9 @@ FLAGS = {
     "estimate": "--dtype --json --quantization --sparse --tokens",
     "show": "--json",
     "pull": "--revision --source",
+    "list": "--json",
+    "rm": "--yes",
+    "ps": "--api-key --base-url --json",
     "bench": "--decode --engines --json --output --prefill --rounds --shape",
     "version": "",
 }

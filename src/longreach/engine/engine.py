@@ -97,6 +97,11 @@ class Engine:
         return not self._inbox.is_empty
 
     @property
+    def num_waiting(self) -> int:
+        """Requests that have no seat: new ones, and those preempted. From any thread."""
+        return self._inbox.num_queued + len(self.scheduler.waiting)
+
+    @property
     def request_ids(self) -> list[str]:
         """Of every request that has not ended."""
         return self._inbox.request_ids

@@ -59,6 +59,11 @@ class Inbox:
         return not self._ids
 
     @property
+    def num_queued(self) -> int:
+        """Groups that the loop has not seen yet."""
+        return len(self._groups)
+
+    @property
     def request_ids(self) -> list[str]:
         """Of every request that has not ended."""
         with self._lock:

@@ -76,7 +76,8 @@ class PromptProgress:
 class EngineStatus:
     """A look at the engine between two steps. kv_usage: share of pages that running requests own.
 
-    Counters grow for ever: prefix_queries and prefix_hits in prompt tokens.
+    Counters grow for ever: prefix_queries and prefix_hits in prompt tokens. error: what stopped the
+    engine, None while it works.
     """
 
     num_running: int = 0
@@ -88,6 +89,7 @@ class EngineStatus:
     prefix_queries: int = 0
     prefix_hits: int = 0
     num_preemptions: int = 0
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,70 @@
+"""What a prompt would take now, with what of it is cached; the machine is measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from longreach.engine.calibrate import Calibration, Rates
+from longreach.engine.estimate import keys_per_row, prefill_seconds
+from longreach.engine.protocol import PromptEstimate
+from longreach.engine.sparse_choice import wanted_provenance
+
+if TYPE_CHECKING:
+    from longreach.engine.engine import Engine
+
+
+class Estimator:
+    """Estimates for one engine. Thread-safe; blocks for the first one's measurement (a second)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._rates: Rates | None = None
+        self._lock = Lock()
+
+    def rates(self) -> Rates:
+        """This machine's speed with this model, measured when first asked for."""
+        with self._lock:
+            if self._rates is None:
+                footprint, device = self._engine.footprint, self._engine.runner.device
+                quantization = footprint.engine.quantization
+                self._rates = Calibration(
+                    footprint.model, footprint.dtype, device, quantization
+                ).measure()
+            return self._rates
+
+    def estimate(
+        self, token_ids: Sequence[int], *, max_tokens: int, cache_salt: str
+    ) -> PromptEstimate:
+        """For a prompt of these ids: seconds to its first token if nothing else ran."""
+        engine, total = self._engine, len(token_ids)
+        cached = self._num_cached(token_ids, max_tokens, cache_salt)
+        keys = keys_per_row(engine.config, total)
+        whole_s, cached_s = (
+            prefill_seconds(engine.footprint, self.rates(), count, keys)
+            for count in (total, cached)
+        )
+        pool_tokens = engine.cache.num_pages * engine.cache.page_size
+        needed = total + max_tokens
+        return PromptEstimate(
+            num_tokens=total,
+            num_cached_tokens=cached,
+            max_model_len=engine.max_model_len,
+            fits=needed <= min(engine.max_model_len, pool_tokens),
+            seconds=max(whole_s - cached_s, 0.0),
+            peak_bytes=engine.footprint.plan(total, kv_tokens=pool_tokens).total,
+        )
+
+    def _num_cached(self, token_ids: Sequence[int], max_tokens: int, cache_salt: str) -> int:
+        # Look-ups in the index while the loop changes it: each is one dictionary's, and a page
+        # that goes meanwhile makes this estimate old, not wrong.
+        engine = self._engine
+        positions = engine.admission.positions.of_request(len(token_ids), max(max_tokens, 1))
+        prefix = engine.cache.match_prefix(
+            token_ids,
+            cache_salt,
+            wanted_provenance(engine.config.sparse, len(token_ids)),
+            positions.seed,
+        )
+        return prefix.num_tokens

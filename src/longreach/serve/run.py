@@ -36,7 +36,7 @@ def run_server(settings: ServerSettings, load: Loader) -> None:
     """
     app = create_app(None, settings)
     socket = bind(settings)
-    server = Server(_config(app, settings), app.state.context, load)
+    server = Server(make_config(app, settings), app.state.context, load)
     logger.info("listening on %s, loading %s", url_of(settings, socket), settings.model_name)
     try:
         server.run(sockets=[socket])
@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
             self._engine.close()
 
 
-def _config(app: object, settings: ServerSettings) -> uvicorn.Config:
+def make_config(app: object, settings: ServerSettings) -> uvicorn.Config:
     """uvicorn's own settings. Its access log is off: ours has the request ids."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]

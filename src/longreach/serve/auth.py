@@ -62,6 +62,11 @@ class KeyRing:
                 found = identity
         return found
 
+    def of_owner(self, owner: str) -> Identity | None:
+        """Who left a thing to be worked on later; None when that key is not known any more."""
+        known = [Identity()] if self.is_open else [identity for _, identity in self._known]
+        return next((identity for identity in known if identity.owner == owner), None)
+
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -5,6 +5,7 @@ The engine comes late: the socket opens at once, the model loads in a thread.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 import tempfile
@@ -40,6 +41,7 @@ class ServerContext:
     error_bodies: path prefix -> how errors are written below it; OpenAI's shape elsewhere.
     running: requests that the engine works on, by id. created: Unix time of the start.
     store: what outlives its request. detached: what outlives its connection.
+    loaded: set once there is an engine.
     """
 
     settings: ServerSettings
@@ -49,6 +51,7 @@ class ServerContext:
     phase: Phase = "loading"
     detached: DetachedRuns = field(default_factory=DetachedRuns)
     store: ObjectStore = field(init=False)
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)
     _engine: AsyncTextEngine | None = None
 
     def __post_init__(self) -> None:
@@ -74,6 +77,7 @@ class ServerContext:
     def start(self, engine: AsyncTextEngine) -> None:
         """The model is loaded."""
         self._engine, self.phase = engine, "ready"
+        self.loaded.set()
 
     def error_body(self, path: str) -> ErrorBody:
         """How errors are written on this path."""

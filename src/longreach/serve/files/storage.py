@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
-from fastapi import Depends
+from fastapi import Depends, FastAPI
 from starlette.requests import Request
 
-from longreach.serve.context import context_of
 from longreach.serve.database import PRIVATE_DIR, PRIVATE_FILE, Database
 from longreach.serve.errors import ApiError, echo
 
@@ -110,7 +109,7 @@ class FileStore:
         """Raises ApiError 404 for a file that is not there, has expired, or is another's."""
         return _file(self._row(owner, file_id, param))
 
-    def list(
+    def page(
         self,
         owner: str,
         *,
@@ -190,12 +189,16 @@ def write_whole(path: Path, content: BinaryIO) -> int:
     return size
 
 
+def files_of_app(app: FastAPI) -> FileStore:
+    """The store of an app, opened when first needed."""
+    if not hasattr(app.state, "files"):
+        app.state.files = FileStore(app.state.context.state_dir / "files")
+    return app.state.files
+
+
 def files_of(request: Request) -> FileStore:
-    """The store of the app that got a request, opened when first needed."""
-    state = request.app.state
-    if not hasattr(state, "files"):
-        state.files = FileStore(context_of(request).state_dir / "files")
-    return state.files
+    """The store of the app that got a request."""
+    return files_of_app(request.app)
 
 
 Files = Annotated[FileStore, Depends(files_of)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from longreach.serve.context import Context
 from longreach.serve.files.storage import Files, Order
 from longreach.serve.files.upload import OPENAPI_BODY, read_upload
 from longreach.serve.http import JsonResponse
+from longreach.serve.listing import listing
 from longreach.serve.schema.files import DAY_S
 
 MAX_LIMIT = 10_000
@@ -52,20 +53,9 @@ async def list_files(
 ) -> JsonResponse:
     """The caller's files, the newest first."""
     page = await asyncio.to_thread(
-        files.list, caller.owner, after=after, limit=limit, order=order, purpose=purpose
+        files.page, caller.owner, after=after, limit=limit, order=order, purpose=purpose
     )
     return JsonResponse(listing([file.as_object() for file in page.files], page.has_more))
-
-
-def listing(objects: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:
-    """One page of a list as OpenAI's API shows it."""
-    return {
-        "object": "list",
-        "data": objects,
-        "first_id": objects[0]["id"] if objects else None,
-        "last_id": objects[-1]["id"] if objects else None,
-        "has_more": has_more,
-    }
 
 
 @router.get("/v1/files/{file_id}")

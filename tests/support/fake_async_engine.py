@@ -15,6 +15,7 @@ from longreach.engine.protocol import EngineStatus, PromptEstimate, PromptProgre
 from longreach.errors import ContextLengthError, EngineClosedError
 from longreach.models.registry import resolve_model
 from longreach.text import ChatTemplate, Detokenizer, Tokenizer
+from support.qwen_chat import TEMPLATE
 
 PAGE = 128
 
@@ -27,6 +28,20 @@ def needle_tokenizer():
 @cache
 def needle_template():
     return ChatTemplate.from_directory(resolve_model("needle"), needle_tokenizer())
+
+
+@cache
+def qwen_template():
+    """Qwen2.5's template, which shows tools, calls and their results."""
+    return ChatTemplate(needle_tokenizer(), {"default": TEMPLATE})
+
+
+@cache
+def thinking_template():
+    """A template that opens the model's reasoning, and shows that of earlier turns."""
+    given = "'<|im_start|>assistant\\n'"
+    source = TEMPLATE.replace(given, given + " ~ '<think>\\n'")
+    return ChatTemplate(needle_tokenizer(), {"default": source})
 
 
 @dataclass

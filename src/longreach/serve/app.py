@@ -25,13 +25,14 @@ from longreach.serve.routes import (
     files,
     health,
     models,
+    responses,
     status,
     text,
 )
 from longreach.serve.settings import ServerSettings
 from longreach.serve.validation import to_error
 
-FAMILIES = (health, models, status, text, chat, completions, embeddings, files, batches)
+FAMILIES = (health, models, status, text, chat, completions, embeddings, files, responses, batches)
 """Modules of routes: each has a `router`, and may have ERROR_BODIES (path prefix -> ErrorBody)
 where its clients expect another shape than OpenAI's."""
 

@@ -97,6 +97,7 @@ class Server(uvicorn.Server):
         logger.info("finishing %d requests, for %.0f s at most", self.num_running, timeout_s)
         try:
             await engine.drain(timeout_s)
+            await self.context.detached.finish()
         finally:
             self.should_exit = True
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
     known = {parameter.name for parameter in ctx.command.params} - {"config"}
     values = {}
     for key, value in _read_yaml(path).items():
-        name = str(key).lstrip("-").replace("-", "_")
+        name = key.lstrip("-").replace("-", "_")
         if name not in known:
             raise InvalidRequestError("config", key, f"keys that are flags ({path})")
         values[name] = value
@@ -94,13 +95,20 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
-def _read_yaml(path: Path) -> Mapping[Any, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Values as text, as a command line has them (`off` is no boolean), mappings as JSON."""
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        typed = yaml.safe_load(text) or {}
+        plain = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes text, lists, mappings
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidRequestError("config", str(path), f"a YAML file ({error})") from error
-    if not isinstance(values, Mapping | None):
+    if not isinstance(typed, dict):
         raise InvalidRequestError("config", str(path), "a YAML file of `flag: value` lines")
-    return values or {}
+    return {
+        key: json.dumps(typed[key]) if isinstance(value, dict) else value
+        for key, value in (plain.items() if typed else ())
+        if typed.get(key) is not None
+    }

@@ -147,6 +147,11 @@ def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> Serv
         "shutdown_timeout",
         "uvicorn_log_level",
         "max_num_seqs",
+        "state_dir",
+        "stored_ttl",
+        "max_body_bytes",
+        "max_file_bytes",
+        "max_batch_concurrency",
     )
     return ServerSettings(
         **{name: values[name] for name in as_they_are},

@@ -11,11 +11,12 @@ from longreach.cli.flags import Flag
 from longreach.config import EngineConfig, SparsePolicy
 
 _ENGINE, _POLICY = EngineConfig(), SparsePolicy()
-_MODEL, _SPEED, _SERVER, _ACCESS, _SAME = (
+_MODEL, _SPEED, _SERVER, _ACCESS, _KEPT, _SAME = (
     "Model",
     "Memory and speed",
     "Server",
     "Access",
+    "Kept and bounded",
     "Accepted, changes nothing",
 )
 
@@ -205,6 +206,43 @@ ACCESS_FLAGS = (
     ),
 )
 
+STORAGE_FLAGS = (
+    Flag(
+        names=("--state-dir",),
+        help="Where responses, files and batches are kept. Else they end with the server.",
+        type=Path,
+        panel=_KEPT,
+    ),
+    Flag(
+        names=("--stored-ttl",),
+        help="Seconds for which responses are kept.",
+        type=float,
+        default=30 * 24 * 3600.0,
+        panel=_KEPT,
+    ),
+    Flag(
+        names=("--max-body-bytes",),
+        help="Of the JSON of a request; more gets 413.",
+        type=int,
+        default=64 * 2**20,
+        panel=_KEPT,
+    ),
+    Flag(
+        names=("--max-file-bytes",),
+        help="Of an uploaded file; more gets 413.",
+        type=int,
+        default=512 * 2**20,
+        panel=_KEPT,
+    ),
+    Flag(
+        names=("--max-batch-concurrency",),
+        help="Requests of batches that run at the same time.",
+        type=int,
+        default=8,
+        panel=_KEPT,
+    ),
+)
+
 
 def _no_op(*names: str, why: str, type: type = bool) -> Flag:
     default = False if type is bool else None
@@ -223,4 +261,4 @@ NO_OPS = (
 )
 """What people paste from elsewhere, and what is so here anyway."""
 
-SERVE_FLAGS = (*MODEL_FLAGS, *SPEED_FLAGS, *SERVER_FLAGS, *ACCESS_FLAGS, *NO_OPS)
+SERVE_FLAGS = (*MODEL_FLAGS, *SPEED_FLAGS, *SERVER_FLAGS, *ACCESS_FLAGS, *STORAGE_FLAGS, *NO_OPS)

@@ -62,6 +62,7 @@ def _handle(session: Session, backend: Backend, screen: Screen, line: str) -> bo
         return True
     if not is_command(line):
         take_turn(session, backend, screen, line.strip())
+        screen.gap()
         return True
     match run_command(session, line):
         case Say(text):

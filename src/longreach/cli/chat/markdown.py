@@ -18,23 +18,30 @@ class MarkdownStream:
         self._console = console
         self._open = ""
         self._live: Live | None = None
+        self._is_first = True
 
     def write(self, text: str) -> None:
         """The next piece of the text."""
         self._open += text
         done, self._open = split_blocks(self._open)
         if done.strip():
-            self._stop()
-            self._console.print(Markdown(done), end="\n\n")
+            self._print(done)
         if self._open.strip():
             self._draw()
 
     def finish(self) -> None:
         """The last block is complete too."""
-        self._stop()
         if self._open.strip():
-            self._console.print(Markdown(self._open))
+            self._print(self._open)
+        self._stop()
         self._open = ""
+
+    def _print(self, text: str) -> None:
+        self._stop()
+        if not self._is_first:
+            self._console.print()
+        self._is_first = False
+        self._console.print(_Block(text), end="")
 
     def _draw(self) -> None:
         if self._live is None:
@@ -42,7 +49,9 @@ class MarkdownStream:
                 console=self._console, transient=True, refresh_per_second=REFRESH_PER_SECOND
             )
             self._live.start()
-        self._live.update(_Tail(self._open))
+        # Redrawing works on the screen alone, so of a long block only the end is shown.
+        height = self._console.size.height - SPARE_LINES
+        self._live.update(_Block(self._open, max_lines=max(1, height)))
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -50,18 +59,27 @@ class MarkdownStream:
             self._live = None
 
 
-class _Tail:
-    """The last lines of a text, as many as the screen holds: redrawing works only there."""
+class _Block:
+    """Rendered markdown without empty lines at its edges, or the last lines of it."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, max_lines: int | None = None) -> None:
         self._text = text
+        self._max_lines = max_lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         free = options.update(height=None)
         lines = console.render_lines(Markdown(self._text), free, pad=False)
-        for line in lines[-max(1, console.size.height - SPARE_LINES) :]:
+        while lines and _is_empty(lines[-1]):
+            lines.pop()
+        while lines and _is_empty(lines[0]):
+            lines.pop(0)
+        for line in lines[-self._max_lines :] if self._max_lines else lines:
             yield from line
             yield Segment.line()
+
+
+def _is_empty(line: list[Segment]) -> bool:
+    return not any(segment.text.strip() for segment in line)
 
 
 def split_blocks(text: str) -> tuple[str, str]:

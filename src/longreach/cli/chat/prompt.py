@@ -54,6 +54,13 @@ def _keys() -> KeyBindings:
     def new_line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
+    @keys.add("c-c")
+    def drop(event: KeyPressEvent) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt())
+
     return keys
 
 
@@ -61,8 +68,9 @@ class CommandCompleter(Completer):
     """Completes names of commands, and of files behind `/doc add`."""
 
     def __init__(self) -> None:
-        names = [f"{mark}{name}" for mark in "/:" for name in (c.names[0] for c in COMMANDS)]
-        self._names = WordCompleter(names, sentence=True)
+        names = [command.names[0] for command in COMMANDS] + [_ADD, "doc list", "doc clear"]
+        marked = [f"{mark}{name}" for mark in "/:" for name in names]
+        self._names = WordCompleter(marked, sentence=True)
         self._paths = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from longreach.cli.chat.backend import Event, Piece, Thought, Usage
+from longreach.cli.chat.keys import silent_keys
 from longreach.cli.chat.markdown import MarkdownStream
 from longreach.cli.reading import ReadingBar
 from longreach.cli.terminal import stderr_console, stdout_console
@@ -23,6 +24,11 @@ class Screen:
         """Something about the conversation that is no part of it."""
         self.err.print(text, style="dim", markup=False, soft_wrap=True)
 
+    def gap(self) -> None:
+        """Some air between two turns."""
+        if self.out.is_terminal:
+            self.out.print()
+
     def clear(self) -> None:
         """Empty the screen."""
         self.out.clear()
@@ -30,11 +36,12 @@ class Screen:
     @contextmanager
     def answering(self, *, is_local: bool = True) -> Iterator[AnswerView]:
         """A place for one answer; on leaving, what is open is closed, whatever happened."""
-        view = AnswerView(self, is_local=is_local)
-        try:
-            yield view
-        finally:
-            view.close()
+        with silent_keys():
+            view = AnswerView(self, is_local=is_local)
+            try:
+                yield view
+            finally:
+                view.close()
 
 
 class AnswerView:

@@ -101,6 +101,11 @@ FLAGS = {
     "--shutdown-timeout --sparse --sparse-recall --sse-keep-alive-interval --ssl-ca-certs "
     "--ssl-certfile --ssl-keyfile --state-dir --stored-ttl --timeout-keep-alive "
     "--tool-call-parser --trust-remote-code --uds --uvicorn-log-level",
+    "run-batch": "--alias --block-size --chat-template --checkpoint-path --cpu-only --ctx-size "
+    "--default-chat-template-kwargs --device --dtype --enable-prefix-caching --input-file "
+    "--kv-cache-dtype --max-model-len --max-num-batched-tokens --max-num-queued-reqs "
+    "--max-num-queued-tokens --max-num-seqs --model --no-enable-prefix-caching --output-file "
+    "--parallel --quantization --resume --seed --served-model-name --sparse --sparse-recall",
     "generate": "--dtype --file --json --max-tokens --model --quantization --raw --seed --sparse "
     "--sparse-recall --system --temperature --top-p",
     "eval needle": "--documents --dtype --haystack --json --lengths --model --no-dca --plot "

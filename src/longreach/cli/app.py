@@ -13,6 +13,7 @@ from longreach.cli import (
     generate,
     models,
     pull,
+    run_batch,
     serve,
     show,
     version,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("chat")(chat_command.chat)
 app.command("serve")(serve.serve)
+app.command("run-batch")(run_batch.run_batch)
 app.command("generate")(generate.generate)
 app.add_typer(evaluate.app, name="eval")
 app.command("estimate")(estimate.estimate)

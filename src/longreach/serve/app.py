@@ -18,6 +18,7 @@ from longreach.serve.errors import ApiError, ErrorBody, clip, is_expected, to_ap
 from longreach.serve.http import error_response
 from longreach.serve.middleware import RequestMiddleware
 from longreach.serve.routes import (
+    anthropic,
     batches,
     chat,
     completions,
@@ -32,7 +33,19 @@ from longreach.serve.routes import (
 from longreach.serve.settings import ServerSettings
 from longreach.serve.validation import to_error
 
-FAMILIES = (health, models, status, text, chat, completions, embeddings, files, responses, batches)
+FAMILIES = (
+    health,
+    models,
+    status,
+    text,
+    chat,
+    completions,
+    embeddings,
+    files,
+    responses,
+    batches,
+    anthropic,
+)
 """Modules of routes: each has a `router`, and may have ERROR_BODIES (path prefix -> ErrorBody)
 where its clients expect another shape than OpenAI's."""
 

@@ -3,10 +3,8 @@
 import asyncio
 import json
 
-import pytest
-
 from longreach.errors import MemoryPlanError
-from longreach.serve.sse import PING, with_pings
+from longreach.serve.sse import PING, EventStream
 from support.fake_async_engine import FakeAsyncEngine
 
 URL = "/v1/chat/completions"
@@ -191,54 +189,42 @@ def test_a_bug_after_the_beginning_is_a_frame_without_its_trace(make_client, cap
     assert "secret" in caplog.text
 
 
+def sent_by(frames, **options):
+    """What a client that stays gets of these frames, as (body, more_body)."""
+    sent = []
+
+    async def stay():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    async def closed():
+        sent.append({"closed": True})
+
+    async def run():
+        stream = EventStream(frames, close=closed, **options)
+        await asyncio.wait_for(stream({"type": "http"}, stay, send), 10)
+
+    asyncio.run(run())
+    assert sent.pop() == {"closed": True}
+    return [message["body"] for message in sent if "body" in message]
+
+
+async def slow():
+    yield b"a"
+    await asyncio.sleep(0.05)
+    yield b"b"
+
+
 def test_silence_is_filled_with_pings():
     """A ping after each interval without a frame, and no frame is lost."""
-
-    async def slow():
-        yield b"a"
-        await asyncio.sleep(0.05)
-        yield b"b"
-
-    async def read():
-        return [frame async for frame in with_pings(slow(), 0.01)]
-
-    found = asyncio.run(read())
+    found = sent_by(slow(), interval_s=0.01)
     assert PING == b": ping\n\n"
-    assert [frame for frame in found if frame != PING] == [b"a", b"b"]
+    assert [frame for frame in found if frame != PING] == [b"a", b"b", b""]
     assert found[1] == PING
-    assert found[-1] == b"b"
 
 
 def test_no_pings_when_the_interval_is_zero():
     """0 switches them off."""
-
-    async def slow():
-        await asyncio.sleep(0.02)
-        yield b"a"
-
-    async def read():
-        return [frame async for frame in with_pings(slow(), 0)]
-
-    assert asyncio.run(read()) == [b"a"]
-
-
-@pytest.mark.parametrize("stop_at", [1, 2])
-def test_ending_pings_early_ends_what_they_fill(stop_at):
-    """Closing the outer iteration closes the inner one, also while it waits."""
-    closed = []
-
-    async def endless():
-        try:
-            yield b"a"
-            await asyncio.Event().wait()
-        finally:
-            closed.append(True)
-
-    async def read():
-        frames = with_pings(endless(), 0.01)
-        for _ in range(stop_at):
-            await anext(frames)
-        await frames.aclose()
-
-    asyncio.run(read())
-    assert closed == [True]
+    assert sent_by(slow(), interval_s=0) == [b"a", b"b", b""]

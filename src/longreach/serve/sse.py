@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from time import monotonic
 from typing import Any
 
 from starlette.responses import Response
@@ -29,27 +30,28 @@ def event_frame(event: str, data: Any) -> bytes:
     return b"event: " + event.encode() + b"\ndata: " + to_json(data) + b"\n\n"
 
 
-async def with_pings(
-    frames: AsyncGenerator[bytes, None], interval_s: float, ping: bytes = PING
-) -> AsyncGenerator[bytes, None]:
-    """The frames, and a ping after each `interval_s` of silence (0: none)."""
-    pending: asyncio.Future[bytes] | None = None
-    async with aclosing(frames):
-        try:
-            while True:
-                pending = pending or asyncio.ensure_future(anext(frames))
-                await asyncio.wait({pending}, timeout=interval_s or None)
-                if not pending.done():
-                    yield ping
-                    continue
-                done, pending = pending, None
-                try:
-                    yield done.result()
-                except StopAsyncIteration:
-                    return
-        finally:
-            if pending is not None:
-                await cancel(pending)
+class _Sender:
+    """Sends frames of one stream, and pings while none come."""
+
+    def __init__(self, send: Send, ping: bytes, interval_s: float) -> None:
+        self._send = send
+        self._ping = ping
+        self._interval_s = interval_s
+        self._sent_s = monotonic()
+
+    async def send(self, frame: bytes) -> None:
+        """One frame."""
+        self._sent_s = monotonic()
+        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+
+    async def keep_alive(self) -> None:
+        """Ping for ever, after each interval of silence; 0: never."""
+        while self._interval_s:
+            left_s = self._sent_s + self._interval_s - monotonic()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            else:
+                await self.send(self._ping)
 
 
 class EventStream(Response):
@@ -84,7 +86,12 @@ class EventStream(Response):
     async def _send_all(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        async with aclosing(with_pings(self._frames, self._interval_s, self._ping)) as frames:
-            async for frame in frames:
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
+        sender = _Sender(send, self._ping, self._interval_s)
+        pings = asyncio.ensure_future(sender.keep_alive())
+        try:
+            async with aclosing(self._frames) as frames:
+                async for frame in frames:
+                    await sender.send(frame)
+        finally:
+            await cancel(pings)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

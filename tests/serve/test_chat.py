@@ -306,3 +306,23 @@ def test_cache_salts_are_kept_apart(make_client):
     salts = [request.cache_salt for request in engine.requests]
     assert len(set(salts)) == 5
     assert all(salt != "a" and len(salt) == 64 for salt in salts)
+
+
+def test_a_form_and_tools_are_either_or(engine, client):
+    """With tools to choose from, an answer is JSON of the schema or calls; other forms are 400."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    form = params_of(engine, client, tools=[WEATHER], response_format=wanted).structured_outputs
+    assert form.grammar.startswith("start: calls | %json {")
+    assert "weather" in form.grammar
+    body = {"messages": HI, "tools": [WEATHER], "guided_regex": "a"}
+    assert client.post(URL, json=body).json()["error"]["param"] == "guided_regex"
+
+
+def test_an_included_stop_is_not_added_twice(make_client):
+    """include_stop_str_in_output leaves the closing tag to the text that has it."""
+    client = make_client(FakeAsyncEngine(script=CALL + CALL))
+    options = {"parallel_tool_calls": False, "include_stop_str_in_output": True}
+    [choice] = ask(client, tools=[WEATHER], **options)["choices"]
+    assert len(choice["message"]["tool_calls"]) == 1
+    assert choice["message"]["content"] is None

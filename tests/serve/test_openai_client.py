@@ -189,3 +189,22 @@ def test_many_at_once_answer_as_alone(client):
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(ask, range(8)))) == 1
+
+
+def test_a_form_beside_tools_holds(client):
+    """The answer is JSON of the schema, or a call: nothing else."""
+    answer = client.chat.completions.create(
+        model="needle",
+        messages=MESSAGES,
+        tools=[WEATHER],
+        response_format={
+            "type": "json_schema",
+            "json_schema": {
+                "name": "x",
+                "schema": {"type": "object", "properties": {"a": {"type": "boolean"}}},
+            },
+        },
+        max_tokens=100,
+    )
+    message = answer.choices[0].message
+    assert message.tool_calls or isinstance(json.loads(message.content), dict)

@@ -16,7 +16,7 @@ class AnswerReader:
 
     reasoning: text between think tags is `Reasoning`; is_open: the prompt has opened the tag.
     tools: calls are looked for. single_call: only the first counts, and the answer is expected to
-    stop at its closing tag (see `sampling stop` in `tooling`).
+    stop at its closing tag; includes_stop: which is then part of the text.
     """
 
     def __init__(
@@ -26,10 +26,12 @@ class AnswerReader:
         is_open: bool = False,
         tools: bool = False,
         single_call: bool = False,
+        includes_stop: bool = False,
     ) -> None:
         self._splitter = ReasoningSplitter(is_open=is_open) if reasoning else None
         self._scanner = ToolCallScanner() if tools else None
         self._single_call = single_call
+        self._lacks_stop = single_call and not includes_stop
         self._has_reasoned = False
         self._has_answered = False
         self._tokens_before_answer = 0
@@ -54,7 +56,7 @@ class AnswerReader:
     def finish(self, stop_reason: int | str | None = None) -> list[Part]:
         """The rest, now that the answer has ended, at this stop string if it did."""
         parts: list[Part] = []
-        if self._single_call and stop_reason == CLOSE_TAG:
+        if self._lacks_stop and stop_reason == CLOSE_TAG:
             parts += self._split(CLOSE_TAG)
         if self._splitter is not None:
             parts += self._sort(self._splitter.finish())

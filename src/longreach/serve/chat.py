@@ -39,17 +39,19 @@ async def chat_generation(
         context, body, tools=tools.tools, variables=_effort(context, body.reasoning_effort)
     )
     is_open = opens_reasoning(rendered.text) and form is None
+    reasons = is_open or (knows_reasoning(context) and form is None)
     try:
         if tools.is_forced:
             form_field = "tools"
             form = await asyncio.to_thread(
                 tools.forced_form, engine.tokenizer, after_reasoning=is_open
             )
+        elif form is not None and tools.reads_calls:
+            form = await asyncio.to_thread(tools.either_form, form, engine.tokenizer, form_field)
         token_ids = await asyncio.to_thread(engine.tokenizer.encode_segments, rendered.segments)
         params = _params(context, body, tools, form)
     except ValueError as error:
         raise to_api_error(error, form_field=form_field) from error
-    reasons = is_open or (knows_reasoning(context) and form is None)
     return GenerationRequest(
         request_id=request_id,
         token_ids=token_ids,
@@ -60,6 +62,7 @@ async def chat_generation(
             is_open=is_open,
             tools=tools.reads_calls,
             single_call=tools.single,
+            includes_stop=body.include_stop_str_in_output,
         ),
         form_field=form_field,
     )

@@ -60,6 +60,20 @@ class ToolPlan:
         )
         return StructuredOutputs(grammar=grammar)
 
+    def either_form(
+        self, form: StructuredOutputs, tokenizer: Tokenizer, field: str
+    ) -> StructuredOutputs:
+        """The form of an answer that is either JSON of `form`, or calls. field: who asked for it.
+
+        Raises ApiError for a form that is not JSON, and as `forced_form` does.
+        """
+        kind, schema = form.source
+        if kind != "json":
+            raise bad_request(f"{field} with tools must be JSON; set tool_choice to none.", field)
+        calls = self.forced_form(tokenizer, after_reasoning=False).grammar or ""
+        rules = calls.replace("start:", "calls:", 1)
+        return StructuredOutputs(grammar=f"start: calls | %json {schema}\n{rules}")
+
 
 def plan_tools(body: ChatRequest) -> ToolPlan:
     """The plan of a body. Raises ApiError 400 where its fields do not fit together."""

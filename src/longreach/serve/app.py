@@ -26,6 +26,7 @@ from longreach.serve.routes import (
     files,
     health,
     models,
+    ollama,
     responses,
     status,
     text,
@@ -45,6 +46,7 @@ FAMILIES = (
     responses,
     batches,
     anthropic,
+    ollama,
 )
 """Modules of routes: each has a `router`, and may have ERROR_BODIES (path prefix -> ErrorBody)
 where its clients expect another shape than OpenAI's."""

@@ -31,6 +31,7 @@ class Delivery:
         self.is_read = False
         self._cached: int | None = None
         self._started_s = self._told_s = 0.0
+        self._told = 0
 
     @property
     def has_started(self) -> bool:
@@ -46,8 +47,8 @@ class Delivery:
     def tell(self, reading: Reading) -> None:
         """Say how far the prompt is read, unless that was said a moment ago, or it is read."""
         now = perf_counter()
-        if now - self._told_s < PROGRESS_S or reading.read >= reading.total:
-            return
+        if now - self._told_s < PROGRESS_S or not self._told < reading.read < reading.total:
+            return  # a preempted prompt is read again silently
         computed = reading.read - reading.cached
         if computed > 0:
             self._told_s = now
@@ -83,6 +84,7 @@ class Delivery:
         )
 
     def _tell(self, processed: int, eta_s: float | None) -> None:
+        self._told = processed
         self.mailbox.put(
             PromptProgress(
                 processed=processed,

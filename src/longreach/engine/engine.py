@@ -11,23 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from longreach.cache import DENSE, KVCache, Provenance
+from longreach.cache import KVCache
 from longreach.config import EngineConfig, ModelConfig
 from longreach.engine.admission import Admission
+from longreach.engine.cache_miss import PromptMemory
+from longreach.engine.executor import Executor
 from longreach.engine.group import Answer, RequestGroup
 from longreach.engine.inbox import Inbox
 from longreach.engine.metrics import PeakMemory
 from longreach.engine.outputs import FinishReason, RequestMetrics, RequestOutput
 from longreach.engine.progress import Reading
 from longreach.engine.protocol import PromptRequest
-from longreach.engine.runner import Runner, SliceWork
-from longreach.engine.sampler import SampledToken, Sampler
-from longreach.engine.scheduler import ScheduledSlice, Scheduler, StepPlan
+from longreach.engine.runner import Runner
+from longreach.engine.sampler import Sampler
+from longreach.engine.scheduler import Scheduler, StepPlan
 from longreach.errors import LongreachError
-from longreach.models.batch import DenseChoice, never
+from longreach.models.batch import never
 
 if TYPE_CHECKING:
     from longreach.engine.memory import Footprint, MemoryPlan
@@ -71,15 +70,20 @@ class Engine:
             lone_slice_tokens=config.lone_slice_tokens,
             max_num_seqs=config.max_num_seqs,
         )
-        self.sampler = Sampler(tokenizer.decode_token if tokenizer is not None else None)
-        self._decode_rows = DenseChoice()
         self.peak = PeakMemory(runner.device)
         self.num_preemptions = 0
+        self._prompts = PromptMemory(cache=runner.cache)
         self._inbox = Inbox()
         self._groups: dict[str, RequestGroup] = {}
         self._answers: dict[str, tuple[RequestGroup, Answer]] = {}
-        self._reading: dict[str, int] = {}
-        self._read_share = 0.0
+        self.executor = Executor(
+            runner,
+            self.scheduler,
+            Sampler(tokenizer.decode_token if tokenizer is not None else None),
+            footprint,
+            self._answers,
+            self._end,
+        )
 
     @property
     def cache(self) -> KVCache:
@@ -166,6 +170,7 @@ class Engine:
         for answer in group.answers:
             self.scheduler.abort(answer.request.request_id)
             self._answers.pop(answer.request.request_id, None)
+            self._prompts.end(answer.request)
         self._groups.pop(group.request_id, None)
         self._inbox.forget(group)
 
@@ -182,154 +187,38 @@ class Engine:
         should_stop: polled between layers; True drops the step, as if it had not been scheduled.
         on_progress: called after each layer of a step that reads prompts, and after the step.
         An error of the model's run ends the requests that were being read (all of the step where
-        none was) with that error, and leaves the others.
+        none was) with that error, and leaves the others. One that runs out of memory ends only the
+        request that took most, and not before it was tried again with half as many rows.
         """
         self._take_inbox()
         self._take_aborts()
         plan = self.scheduler.schedule()
         for request in plan.preempted:
-            self._answers[request.request_id][0].num_preemptions += 1
-            self.num_preemptions += 1
+            self._preempt(*self._answers[request.request_id])
+        for piece in plan.slices:
+            self._begin(self._answers[piece.request.request_id][0])
         if plan.slices:
-            try:
-                self._run(plan, should_stop, on_progress)
-            except Exception as error:  # noqa: BLE001  # any failure belongs to some request
-                self._fail(plan, error)
-            finally:
-                self._reading.clear()
+            self.executor.run(plan, self._stopper(plan, should_stop), on_progress)
         self._take_aborts()
         on_progress()
         return self._collect()
-
-    def _run(
-        self, plan: StepPlan, should_stop: Callable[[], bool], on_progress: Callable[[], None]
-    ) -> None:
-        work = [self._work(piece) for piece in plan.slices]
-        self._reading = {p.request.request_id: p.length for p in plan.slices if not p.is_decode}
-
-        def on_layer(layer: int) -> None:
-            self._read_share = (layer + 1) / self.model.num_layers
-            if self._reading:
-                on_progress()
-
-        self._read_share = 0.0
-        stop = self._stopper(plan, should_stop)
-        hidden = self.runner.run(work, should_stop=stop, on_layer=on_layer)
-        if hidden is None:
-            for piece in plan.slices:
-                self._answers[piece.request.request_id][1].choice.take_step()
-            return
-        self._take_pooled(plan, hidden)
-        self._take_prompt_logprobs(plan, hidden)
-        sampled = self._sample(plan, hidden)
-        provenances = {p.request.request_id: self._take_statistics(p) for p in plan.slices}
-        stopped = self._take_tokens(sampled)
-        tokens = {request_id: token.token_id for request_id, token in sampled.items()}
-        for request in self.scheduler.update(
-            plan, tokens, provenances=provenances, stopped=stopped
-        ):
-            reason: FinishReason = "stop" if request.finish_reason == "stop" else "length"
-            self._answers[request.request_id][1].finish(reason)
 
     def _stopper(self, plan: StepPlan, should_stop: Callable[[], bool]) -> Callable[[], bool]:
         """True when the caller stops, or when every request of the step was aborted."""
         groups = {self._answers[p.request.request_id][0].request_id for p in plan.slices}
         return lambda: should_stop() or groups <= self._inbox.aborts
 
-    def _work(self, piece: ScheduledSlice) -> SliceWork:
-        group, answer = self._answers[piece.request.request_id]
-        group.clock.on_step()
-        whole = [(piece.start, piece.end)]
-        return SliceWork(
-            token_ids=piece.token_ids,
-            start=piece.start,
-            table=piece.request.table,
-            positions=group.positions,
-            choice=self._decode_rows if piece.is_decode else answer.choice,
-            pieces=whole if piece.is_decode else answer.choice.pieces(*whole[0]),
-            num_wanted=_num_wanted(piece, group, answer),
-        )
+    def _begin(self, group: RequestGroup) -> None:
+        """The group takes part in a step; what happens when it does so for the first time."""
+        if group.clock.first_step_s is None:
+            group.clock.on_step()
+            group.cache_miss = self._prompts.begin(group.answers[0].request)
 
-    def _take_pooled(self, plan: StepPlan, hidden: list[Tensor]) -> None:
-        """Rows of prompts that become one vector; a prompt that is read ends there."""
-        for piece, rows in zip(plan.slices, hidden, strict=True):
-            group, _ = self._answers[piece.request.request_id]
-            if group.pooler is None:
-                continue
-            group.pooler.add(rows, piece.start)
-            if piece.samples:
-                group.embedding = group.pooler.vector()
-                self._end(group, "stop")
-
-    def _take_prompt_logprobs(self, plan: StepPlan, hidden: list[Tensor]) -> None:
-        for piece, rows in zip(plan.slices, hidden, strict=True):
-            group, answer = self._answers[piece.request.request_id]
-            collected = group.prompt_logprobs
-            if collected is None or collected.is_complete or answer.index > 0:
-                continue
-            # After a preemption the rows read before come again.
-            known = len(collected.entries) - 1 - piece.start
-            if known < len(rows):
-                collected.add(rows[known:], self.runner.logits, self.model.vocab_size)
-
-    def _take_statistics(self, piece: ScheduledSlice) -> Provenance:
-        """Count the attention of a slice; how its rows were made."""
-        group, answer = self._answers[piece.request.request_id]
-        if piece.is_decode:
-            return DENSE
-        made, stats = answer.choice.take_step()
-        if answer.index == 0 and not answer.request.output_token_ids:
-            prefix = answer.request.cached_prefix
-            if piece.start == prefix.num_tokens > 0:
-                stats.add_prefix(
-                    prefix.recall_min,
-                    prefix.recall_mean,
-                    prefix.num_tokens * self.model.num_layers,
-                )
-            group.stats.merge(stats)
-        return made
-
-    def _sample(self, plan: StepPlan, hidden: list[Tensor]) -> dict[str, SampledToken]:
-        """One token for each slice that ends its request's known tokens."""
-        sampling = [(p, h) for p, h in zip(plan.slices, hidden, strict=True) if p.samples]
-        for piece, _ in sampling:
-            self._compute_mask(piece.request.request_id)
-        ready = [(piece, rows) for piece, rows in sampling if not piece.request.is_finished]
-        if not ready:
-            return {}
-        logits_BV = self.runner.logits(torch.cat([rows[-1:] for _, rows in ready]))
-        ids = [piece.request.request_id for piece, _ in ready]
-        states = [self._answers[request_id][1].sampling for request_id in ids]
-        return dict(zip(ids, self.sampler(logits_BV, states), strict=True))
-
-    def _compute_mask(self, request_id: str) -> None:
-        """What the answer's grammar allows next; one that cannot go on ends its request alone."""
-        group, answer = self._answers[request_id]
-        mask = answer.sampling.mask
-        if mask is None or group.is_finished:
-            return
-        try:
-            mask.bitmask()
-        except LongreachError as error:
-            self._end(group, "error", error)
-
-    def _take_tokens(self, sampled: dict[str, SampledToken]) -> dict[str, str]:
-        """Turn tokens into text; request id -> finish reason of the answers that end with them."""
-        stopped = {}
-        for request_id, token in sampled.items():
-            group, answer = self._answers[request_id]
-            group.clock.on_token()
-            if answer.take(token):
-                stopped[request_id] = "stop"
-        return stopped
-
-    def _fail(self, plan: StepPlan, error: Exception) -> None:
-        """End the requests that were being read, or all of the step where none was."""
-        reading = [p for p in plan.slices if not p.is_decode] or plan.slices
-        for piece in reading:
-            group, answer = self._answers[piece.request.request_id]
-            answer.choice.take_step()
-            self._end(group, "error", error)
+    def _preempt(self, group: RequestGroup, answer: Answer) -> None:
+        """The scheduler took the answer's pages: its rows will come again."""
+        group.num_preemptions += 1
+        self.num_preemptions += 1
+        answer.choice.drop_step(0)
 
     def _collect(self) -> list[RequestOutput]:
         """What is new for each caller; ended groups are forgotten."""
@@ -364,8 +253,8 @@ class Engine:
 
     def _reading_of(self, group: RequestGroup) -> Reading:
         request = group.answers[0].request
-        now = self._reading.get(request.request_id, 0) * self._read_share
-        read = min(request.num_computed_tokens + int(now), request.num_prompt_tokens)
+        now = self.executor.num_read_now(request.request_id)
+        read = min(request.num_computed_tokens + now, request.num_prompt_tokens)
         return Reading(read, request.num_prompt_tokens, request.num_cached_tokens)
 
     def metrics(self, request_id: str) -> RequestMetrics | None:
@@ -376,13 +265,3 @@ class Engine:
     def check(self) -> None:
         """Assert the laws of scheduler, queues and pages (for tests)."""
         self.scheduler.check()
-
-
-def _num_wanted(piece: ScheduledSlice, group: RequestGroup, answer: Answer) -> int:
-    """How many of a slice's last rows need their final hidden state."""
-    if group.pooler is not None:
-        return group.pooler.num_wanted(piece.length, is_last=piece.samples)
-    collected = group.prompt_logprobs
-    if answer.index == 0 and collected is not None and not collected.is_complete:
-        return piece.length
-    return int(piece.samples)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from longreach.engine.cache_miss import NO_MISS, CacheMiss
 from longreach.engine.logprobs import Logprob, PromptLogprobs
 from longreach.engine.metrics import AttentionStats, RequestClock, make_metrics
 from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOutput
@@ -137,6 +138,7 @@ class RequestGroup:
     embedding: tuple[float, ...] | None = None
     clock: RequestClock = field(default_factory=RequestClock)
     stats: AttentionStats = field(default_factory=AttentionStats)
+    cache_miss: CacheMiss = NO_MISS
     num_preemptions: int = 0
     peak_bytes: int = 0
     error: Exception | None = None
@@ -168,6 +170,8 @@ class RequestGroup:
             num_generated_tokens=sum(len(answer.token_ids) for answer in self.answers),
             num_preemptions=self.num_preemptions,
             peak_bytes=self.peak_bytes,
+            num_cache_written_tokens=self.answers[0].request.num_named_tokens,
+            cache_miss=self.cache_miss,
         )
 
     def whole(self) -> RequestOutput:

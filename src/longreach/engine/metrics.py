@@ -8,6 +8,7 @@ from time import perf_counter
 
 import torch
 
+from longreach.engine.cache_miss import NO_MISS, CacheMiss
 from longreach.engine.outputs import RequestMetrics
 from longreach.platform import peak_resident_bytes
 
@@ -95,22 +96,41 @@ class RequestClock:
         self.num_tokens += 1
 
     @property
+    def queue_s(self) -> float | None:
+        """Arrival to first step."""
+        return None if self.first_step_s is None else self.first_step_s - self.arrival_s
+
+    @property
+    def prefill_s(self) -> float | None:
+        """First step to first token."""
+        if self.first_token_s is None or self.first_step_s is None:
+            return None
+        return self.first_token_s - self.first_step_s
+
+    @property
+    def decode_s(self) -> float | None:
+        """First token to last."""
+        if self.first_token_s is None or self.last_token_s is None:
+            return None
+        return self.last_token_s - self.first_token_s
+
+    @property
     def ttft_s(self) -> float | None:
         """Arrival to first token."""
         return None if self.first_token_s is None else self.first_token_s - self.arrival_s
 
     def prefill_rate(self, num_tokens: int) -> float | None:
         """Tokens per second from the first step to the first token."""
-        if self.first_token_s is None or self.first_step_s is None or num_tokens <= 0:
-            return None
-        return num_tokens / max(self.first_token_s - self.first_step_s, 1e-9)
+        seconds = self.prefill_s
+        return None if seconds is None or num_tokens <= 0 else num_tokens / max(seconds, 1e-9)
 
     @property
     def decode_rate(self) -> float | None:
         """Tokens per second after the first."""
-        if self.first_token_s is None or self.last_token_s is None or self.num_tokens < 2:
+        seconds = self.decode_s
+        if seconds is None or self.num_tokens < 2:
             return None
-        return (self.num_tokens - 1) / max(self.last_token_s - self.first_token_s, 1e-9)
+        return (self.num_tokens - 1) / max(seconds, 1e-9)
 
 
 class PeakMemory:
@@ -156,6 +176,8 @@ def make_metrics(
     num_generated_tokens: int,
     num_preemptions: int,
     peak_bytes: int,
+    num_cache_written_tokens: int = 0,
+    cache_miss: CacheMiss = NO_MISS,
 ) -> RequestMetrics:
     """Freeze what was measured so far."""
     return RequestMetrics(
@@ -170,4 +192,10 @@ def make_metrics(
         recall_mean=stats.recall_mean,
         density=stats.density,
         peak_bytes=peak_bytes,
+        num_cache_written_tokens=num_cache_written_tokens,
+        cache_miss_at=cache_miss.at,
+        cache_miss_reason=cache_miss.reason,
+        queue_s=clock.queue_s,
+        prefill_s=clock.prefill_s,
+        decode_s=clock.decode_s,
     )

@@ -31,7 +31,10 @@ class Request:
     keeps_pages: False leaves no page in the prefix cache.
     arrival, table: set by Scheduler.add.
     num_computed_tokens: tokens whose keys are in the pages, reused ones included.
+    max_slice_tokens: most prompt rows in one step, once a longer slice did not find its memory;
+    num_memory_failures: how often that was.
     cached_prefix: what was found when the request first started; a resumed one does not count.
+    num_named_tokens: of its prompt, in pages that the prefix cache knows through this request.
     """
 
     request_id: str
@@ -49,6 +52,9 @@ class Request:
     state: RequestState = field(default=RequestState.WAITING, init=False)
     num_computed_tokens: int = field(default=0, init=False)
     cached_prefix: CachedPrefix = field(default=CachedPrefix(), init=False)
+    num_named_tokens: int = field(default=0, init=False)
+    max_slice_tokens: int | None = field(default=None, init=False)
+    num_memory_failures: int = field(default=0, init=False)
     output_token_ids: list[int] = field(default_factory=list, init=False)
     finish_reason: str = field(default="", init=False)
 
@@ -66,6 +72,12 @@ class Request:
     def num_remaining_tokens(self) -> int:
         """Tokens to compute before the next one can be sampled."""
         return self.num_tokens - self.num_computed_tokens
+
+    @property
+    def num_ready_tokens(self) -> int:
+        """Of them, how many one step may compute."""
+        remaining = self.num_remaining_tokens
+        return remaining if self.max_slice_tokens is None else min(remaining, self.max_slice_tokens)
 
     @property
     def num_cached_tokens(self) -> int:

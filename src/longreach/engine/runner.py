@@ -73,6 +73,12 @@ class Runner:
         """Logits of final-normed rows, float32 [R, vocabulary]."""
         return self.decoder.logits(hidden_RD)
 
+    def free_memory(self) -> None:
+        """Give back the buffers that are kept between steps, after a step did not find its own."""
+        self.decoder.scratch.release()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def make_batch(
         self,
         work: Sequence[SliceWork],

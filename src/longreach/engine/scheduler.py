@@ -197,6 +197,8 @@ class Scheduler:
             made = provenances.get(request.request_id, DENSE)
             if request.keeps_pages:
                 self.cache.commit(request.table, piece.end, made)
+            if not request.output_token_ids:
+                request.num_named_tokens = request.table.num_named * self.cache.page_size
             if piece.samples:
                 reason = self._take_token(request, sampled[request.request_id], stopped)
                 if reason:
@@ -291,12 +293,12 @@ class Scheduler:
         if len(self.running) == 1:
             budget = self.lone_slice_tokens
         oldest, *others = prefills
-        lengths = {oldest.request_id: min(oldest.num_remaining_tokens, (budget + 1) // 2)}
+        lengths = {oldest.request_id: min(oldest.num_ready_tokens, (budget + 1) // 2)}
         budget -= lengths[oldest.request_id]
         for request in sorted(others, key=_remaining):
-            lengths[request.request_id] = min(request.num_remaining_tokens, budget)
+            lengths[request.request_id] = min(request.num_ready_tokens, budget)
             budget -= lengths[request.request_id]
-        left = oldest.num_remaining_tokens - lengths[oldest.request_id]
+        left = oldest.num_ready_tokens - lengths[oldest.request_id]
         lengths[oldest.request_id] += min(left, budget)
         return [_slice(r, lengths[r.request_id]) for r in prefills if lengths[r.request_id]]
 

@@ -77,6 +77,10 @@ class DenseRows:
         stats, self.stats = self.stats, AttentionStats()
         return DENSE, stats
 
+    def drop_step(self, start: int) -> None:
+        """Rows from `start` on do not count: they will come again."""
+        self.stats = AttentionStats()
+
 
 @dataclass(frozen=True)
 class _Carried:
@@ -143,6 +147,11 @@ class SparseRows:
         return replace(
             self.wanted, recall_min=stats.recall_min, recall_mean=stats.recall_mean
         ), stats
+
+    def drop_step(self, start: int) -> None:
+        """Rows from `start` on do not count: they will come again, perhaps in other slices."""
+        self.take_step()
+        self._carried = {at: c for at, c in self._carried.items() if c.stop <= start}
 
     def _count_dense(self, rows: range, *, recall_known: bool = False) -> None:
         pairs = causal_pairs(rows)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class AttentionScratch:
-    """Named flat buffers, grown on demand and never given back. One per runner, not thread-safe.
+    """Named flat buffers, grown on demand, kept until `release`. One per runner, not thread-safe.
 
     `take` returns memory that holds anything; two takes of one name alias each other.
     """
@@ -35,6 +35,10 @@ class AttentionScratch:
             buffer = torch.empty(size, dtype=dtype, device=self._device)
             self._buffers[name, dtype] = buffer
         return buffer[:size].view(shape)
+
+    def release(self) -> None:
+        """Gives every buffer back; the next `take` makes new ones. Constants stay."""
+        self._buffers.clear()
 
     def constant(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         """A tensor made once under this name; not to be written to."""

@@ -119,6 +119,10 @@ FLAGS = {
     "rm": "--yes",
     "ps": "--api-key --base-url --json",
     "bench": "--decode --engines --json --output --prefill --rounds --shape",
+    "bench serve": "--api-key --backend --base-url --dataset-name --ignore-eos --json "
+    "--max-concurrency --metric-percentiles --mixed-prefill --model --num-chats --num-prompts "
+    "--overhead --percentile-metrics --random-input-len --random-output-len --request-rate "
+    "--result-dir --result-filename --save-result --seed",
     "version": "",
 }
 
@@ -128,6 +132,8 @@ def commands():
 
     def walk(command, name):
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield name, command
             for child, sub in command.commands.items():
                 yield from walk(sub, f"{name} {child}".strip())
         else:

@@ -46,7 +46,7 @@ app.command("pull")(pull.pull)
 app.command("list")(models.list_models)
 app.command("rm")(models.remove)
 app.command("ps")(models.show_running)
-app.command("bench")(bench.bench)
+app.add_typer(bench.app, name="bench")
 app.command("version")(version.version)
 
 

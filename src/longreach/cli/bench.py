@@ -7,14 +7,20 @@ from typing import Annotated
 
 import typer
 
+from longreach.cli.bench_serve import bench_serve
+from longreach.cli.errors import Commands
 from longreach.cli.options import Debug
 from longreach.cli.terminal import print_json, stderr_console, stdout_console
 from longreach.errors import InvalidRequestError, UnsupportedError
 
 PEERS = Path("benchmarks", "peers")
 
+app = typer.Typer(cls=Commands, rich_markup_mode="rich")
 
+
+@app.callback(invoke_without_command=True)
 def bench(
+    ctx: typer.Context,
     prefill: Annotated[
         str | None, typer.Option("--prefill", help="Prompt lengths: 1K,4K,8K,32K,128K; none: 0.")
     ] = None,
@@ -45,6 +51,8 @@ def bench(
 
       longreach bench
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from longreach.bench.plan import DECODE_CONTEXTS, PREFILL_LENGTHS
     from longreach.bench.run import run_benchmarks, save
     from longreach.bench.shapes import SHAPES
@@ -71,6 +79,9 @@ def bench(
     status.print(f"written to {path}", soft_wrap=True)
     if json:
         print_json(result)
+
+
+app.command("serve")(bench_serve)
 
 
 def find_peers() -> Path:

@@ -48,3 +48,11 @@ def serving(load, **settings):
         server.thread.join(30)
         server.server.close()
         unbind(server.settings, server.socket)
+
+
+@contextmanager
+def live_server(engine, **settings):
+    """The address of a server over this engine that is ready."""
+    with serving(lambda: engine, **settings) as server:
+        server.wait_until_ready()
+        yield server.url

@@ -4,7 +4,7 @@ import anthropic
 import pytest
 
 from support.fake_async_engine import FakeAsyncEngine
-from support.live_server import live_server
+from support.serving import live_server
 
 HI = [{"role": "user", "content": "hi"}]
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Köln"}}\n</tool_call>'

@@ -7,7 +7,7 @@ import pytest
 
 from longreach.errors import ContextLengthError, EngineBusyError
 from support.fake_async_engine import FakeAsyncEngine, qwen_template, thinking_template
-from support.live_server import live_server
+from support.serving import live_server
 
 URL = "/v1/messages"
 HI = [{"role": "user", "content": "hi"}]

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from support.fake_async_engine import FakeAsyncEngine
-from support.live_server import live_server
+from support.serving import live_server
 
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Köln"}}\n</tool_call>'
 WEATHER = {

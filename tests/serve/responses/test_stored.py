@@ -7,7 +7,7 @@ import pytest
 
 from longreach.serve.store import ObjectStore
 from support.fake_async_engine import FakeAsyncEngine, qwen_template
-from support.live_server import live_server
+from support.serving import live_server
 
 URL = "/v1/responses"
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object"}}

@@ -107,3 +107,14 @@ def test_cors_is_off_unless_asked_for(make_client):
     answer = opened.options("/v1/chat/completions", headers=headers)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://page"
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+def test_a_proxy_may_take_its_prefix_away_or_not(make_client, prefix):
+    """--root-path: the same routes, public or guarded, behind both kinds of proxy."""
+    client = make_client(root_path="/api", api_keys=KEYS)
+    assert client.get(f"{prefix}/health").status_code == 200
+    assert client.get(f"{prefix}/v1/models").status_code == 401
+    assert client.get(f"{prefix}/v1/models", headers=bearer(KEYS[0])).status_code == 200
+    refused = client.post(f"{prefix}/v1/messages", json={})
+    assert refused.json()["type"] == "error"

@@ -15,7 +15,7 @@ from longreach.errors import LongreachError
 from longreach.serve.auth import AuthMiddleware
 from longreach.serve.context import ServerContext, context_of
 from longreach.serve.errors import ApiError, ErrorBody, clip, is_expected, to_api_error
-from longreach.serve.http import error_response
+from longreach.serve.http import error_response, route_path
 from longreach.serve.middleware import RequestMiddleware
 from longreach.serve.routes import (
     anthropic,
@@ -29,6 +29,7 @@ from longreach.serve.routes import (
     ollama,
     responses,
     status,
+    streams,
     text,
 )
 from longreach.serve.settings import ServerSettings
@@ -47,6 +48,7 @@ FAMILIES = (
     batches,
     anthropic,
     ollama,
+    streams,
 )
 """Modules of routes: each has a `router`, and may have ERROR_BODIES (path prefix -> ErrorBody)
 where its clients expect another shape than OpenAI's."""
@@ -64,7 +66,6 @@ def create_app(engine: AsyncTextEngine | None, settings: ServerSettings) -> Fast
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        root_path=settings.root_path,
     )
     context = ServerContext(settings=settings, error_bodies=_error_bodies())
     app.state.context = context
@@ -117,7 +118,7 @@ async def answer_exception(request: Request, error: Exception) -> Response:
             answer = to_api_error(error)
         case _:
             raise error
-    return error_response(answer, context_of(request).error_body(request.url.path))
+    return error_response(answer, context_of(request).error_body(route_path(request.scope)))
 
 
 def _of_http(request: Request, error: HTTPException) -> ApiError:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from longreach.serve.context import ServerContext
 from longreach.serve.errors import invalid_key
-from longreach.serve.http import error_response
+from longreach.serve.http import error_response, route_path
 
 PUBLIC = frozenset({"/health", "/v1/health", "/ready", "/version"})
 
@@ -98,9 +98,10 @@ class AuthMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        path = route_path(scope)
         identity = self.keys.find(key_of(Headers(scope=scope)))
-        if identity is None and scope["path"] not in PUBLIC:
-            answer = error_response(invalid_key(), self.context.error_body(scope["path"]))
+        if identity is None and path not in PUBLIC:
+            answer = error_response(invalid_key(), self.context.error_body(path))
             await answer(scope, receive, send)
             return
         scope.setdefault("state", {})["identity"] = identity or Identity()

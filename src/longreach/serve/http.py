@@ -10,7 +10,7 @@ import orjson
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from longreach.serve.context import context_of
 from longreach.serve.errors import ApiError, ErrorBody, openai_body
@@ -75,6 +75,12 @@ class JsonRoute(APIRoute):
             return await handler(body)
 
         return checked
+
+
+def route_path(scope: Scope) -> str:
+    """The path as our routes have it, whether or not a proxy took --root-path away."""
+    path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] or "/" if root and f"{path}/".startswith(f"{root}/") else path
 
 
 def _check_size(size: int, max_bytes: int) -> None:

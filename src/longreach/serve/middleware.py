@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longreach.serve.context import ServerContext
 from longreach.serve.errors import internal_error
-from longreach.serve.http import error_response
+from longreach.serve.http import error_response, route_path
 
 logger = logging.getLogger("longreach.serve")
 access = logging.getLogger("longreach.serve.access")
@@ -38,6 +38,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if self.context.settings.root_path:
+            scope["root_path"] = self.context.settings.root_path
         seen = _Seen(send, request_id_of(scope))
         scope.setdefault("state", {})["request_id"] = seen.request_id
         began_s = time.perf_counter()
@@ -53,11 +55,11 @@ class RequestMiddleware:
 
     async def _answer_bug(self, scope: Scope, receive: Receive, seen: _Seen) -> None:
         if seen.status is None:
-            body = self.context.error_body(scope["path"])
+            body = self.context.error_body(route_path(scope))
             await error_response(internal_error(), body)(scope, receive, seen.send)
 
     def _log(self, scope: Scope, seen: _Seen, seconds: float) -> None:
-        if scope["path"] in self.context.settings.disable_access_log_for_endpoints:
+        if route_path(scope) in self.context.settings.disable_access_log_for_endpoints:
             return
         # A stream whose client left was cancelled before it could say so.
         status = seen.status if seen.is_complete or seen.status is None else CLIENT_CLOSED

@@ -116,7 +116,6 @@ def make_config(app: object, settings: ServerSettings) -> uvicorn.Config:
     """uvicorn's own settings. Its access log is off: ours has the request ids."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        root_path=settings.root_path,
         log_config=None,
         log_level=settings.uvicorn_log_level,
         access_log=False,

@@ -32,7 +32,9 @@ class ToolCallParam(Body):
 class Message(Body):
     """One turn. Contents are text or parts; what an answer of ours holds can be sent back."""
 
-    inert: ClassVar[frozenset[str]] = frozenset({"refusal", "annotations", "audio", "reasoning"})
+    inert: ClassVar[frozenset[str]] = frozenset(
+        {"refusal", "annotations", "audio", "reasoning", "provider_specific_fields", "extra"}
+    )
 
     role: Role
     content: str | list[dict[str, Any] | str] | None = None

@@ -27,6 +27,7 @@ from longreach.serve.store import ObjectStore
 
 if TYPE_CHECKING:
     from longreach.engine.protocol import AsyncTextEngine
+    from longreach.serve.resume import ConversationStream
     from longreach.serve.running import RunningRequest
     from longreach.serve.settings import ServerSettings
 
@@ -41,6 +42,7 @@ class ServerContext:
     error_bodies: path prefix -> how errors are written below it; OpenAI's shape elsewhere.
     running: requests that the engine works on, by id. created: Unix time of the start.
     store: what outlives its request. detached: what outlives its connection.
+    conversations: streams that can be taken up again, by owner and id.
     loaded: set once there is an engine.
     """
 
@@ -50,6 +52,7 @@ class ServerContext:
     created: int = field(default_factory=lambda: int(time.time()))
     phase: Phase = "loading"
     detached: DetachedRuns = field(default_factory=DetachedRuns)
+    conversations: dict[tuple[str, str], ConversationStream] = field(default_factory=dict)
     store: ObjectStore = field(init=False)
     loaded: asyncio.Event = field(default_factory=asyncio.Event)
     _engine: AsyncTextEngine | None = None

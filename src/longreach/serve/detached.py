@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 from longreach.serve.tasks import cancel
@@ -13,21 +14,31 @@ logger = logging.getLogger("longreach.serve")
 
 
 class Recording:
-    """Frames in order, kept so that any number of readers can follow from any of them."""
+    """Frames in order, kept so that any number of readers can follow from any of them.
 
-    def __init__(self) -> None:
+    max_bytes: the oldest frames are dropped beyond it; None keeps all. num_bytes: of all frames
+    that were recorded; dropped_bytes: of those that are gone.
+    """
+
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = max_bytes
         self._frames: list[bytes] = []
+        self._num_dropped = 0
         self._news = asyncio.Event()
+        self.num_bytes = 0
+        self.dropped_bytes = 0
         self.is_complete = False
 
     @property
     def frames(self) -> Sequence[bytes]:
-        """All that were recorded so far."""
+        """All that are kept."""
         return self._frames
 
     def add(self, frame: bytes) -> None:
         """The next frame."""
         self._frames.append(frame)
+        self.num_bytes += len(frame)
+        self._drop()
         self._wake()
 
     def end(self) -> None:
@@ -35,19 +46,42 @@ class Recording:
         self.is_complete = True
         self._wake()
 
+    def _drop(self) -> None:
+        if self._max_bytes is None:
+            return
+        while self.num_bytes - self.dropped_bytes > self._max_bytes:
+            self.dropped_bytes += len(self._frames.pop(0))
+            self._num_dropped += 1
+
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
     async def follow(self, start: int = 0) -> AsyncGenerator[bytes, None]:
-        """The frames from number `start`: those there are at once, the others as they come."""
-        while True:
-            while start < len(self._frames):
-                yield self._frames[start]
+        """The frames from number `start`: those there are at once, the others as they come.
+
+        A reader that is so slow that its next frame is gone has come to its end.
+        """
+        while start >= self._num_dropped:
+            while self._num_dropped <= start < self._num_dropped + len(self._frames):
+                yield self._frames[start - self._num_dropped]
                 start += 1
             if self.is_complete:
                 return
             await self._news.wait()
+
+    async def follow_bytes(self, offset: int) -> AsyncGenerator[bytes, None]:
+        """The same from a byte on, at least `dropped_bytes` and at most `num_bytes`."""
+        begin, number = self.dropped_bytes, self._num_dropped
+        for frame in self._frames:
+            if begin + len(frame) > offset:
+                yield frame[offset - begin :]
+                number += 1
+                break
+            begin, number = begin + len(frame), number + 1
+        async with aclosing(self.follow(number)) as rest:
+            async for frame in rest:
+                yield frame
 
 
 class DetachedRun(Protocol):

@@ -14,6 +14,7 @@ from longreach.serve.errors import ApiError, openai_body
 from longreach.serve.generation import Generation
 from longreach.serve.generations import Generations
 from longreach.serve.http import unless_hung_up
+from longreach.serve.resume import resumable
 from longreach.serve.sse import DONE, EventStream, data_frame
 
 E = TypeVar("E")
@@ -68,7 +69,8 @@ async def stream_answer(
     interval_s = context.settings.sse_keep_alive_interval
     await first_event(request, source, interval_s)
     frames = _frames(source, chunks_of)
-    return EventStream(frames, interval_s=interval_s, close=source.close)
+    answer = EventStream(frames, interval_s=interval_s, close=source.close)
+    return await resumable(request, context, answer)
 
 
 async def first_event(request: Request, source: Source[E], timeout_s: float) -> None:

@@ -75,13 +75,13 @@ class EventStream(Response):
         self._frames = frames
         self._interval_s = interval_s
         self._ping = ping
-        self._close = close
+        self.close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await unless_hung_up(receive, self._send_all(send))
         finally:
-            await self._close()
+            await self.close()
 
     async def _send_all(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}

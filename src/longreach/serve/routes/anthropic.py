@@ -19,6 +19,7 @@ from longreach.serve.errors import ApiError
 from longreach.serve.generation import Generation, start
 from longreach.serve.http import JsonResponse, JsonRoute
 from longreach.serve.replies import first_event, whole_answer
+from longreach.serve.resume import resumable
 from longreach.serve.schema.anthropic import CountRequest, MessagesRequest
 from longreach.serve.sse import EventStream, event_frame
 
@@ -43,7 +44,8 @@ async def messages(
     interval_s = context.settings.sse_keep_alive_interval
     await first_event(request, generation, interval_s)
     frames = _frames(generation, MessageEvents(style))
-    return EventStream(frames, interval_s=interval_s, close=generation.close, ping=_PING)
+    answer = EventStream(frames, interval_s=interval_s, close=generation.close, ping=_PING)
+    return await resumable(request, context, answer)
 
 
 async def _frames(generation: Generation, writer: MessageEvents) -> AsyncGenerator[bytes, None]:

@@ -21,6 +21,7 @@ from longreach.serve.responses.request import count_tokens, response_generation
 from longreach.serve.responses.run import BackgroundRun, ResponseRun
 from longreach.serve.responses.stored import UNFINISHED, StoredResponse, StoredResponses
 from longreach.serve.responses.writer import ResponseWriter
+from longreach.serve.resume import resumable
 from longreach.serve.schema.responses import PromptFields, ResponsesRequest
 from longreach.serve.sse import EventStream
 
@@ -40,7 +41,8 @@ async def create_response(
     if body.stream:
         interval_s = context.settings.sse_keep_alive_interval
         await first_event(request, run.generation, interval_s)
-        return EventStream(run.frames(), interval_s=interval_s, close=run.generation.close)
+        answer = EventStream(run.frames(), interval_s=interval_s, close=run.generation.close)
+        return await resumable(request, context, answer)
     try:
         return JsonResponse(await unless_hung_up(request.receive, run.whole()))
     finally:

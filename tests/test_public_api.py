@@ -91,6 +91,7 @@ def test_the_llm_takes_these_options():
         "self",
         "model",
         "dtype",
+        "kv_cache_dtype",
         "quantization",
         "max_model_len",
         "sparse",
@@ -108,6 +109,7 @@ def test_the_llm_takes_these_options():
         "num_kv_tokens",
         "strict_config",
         "seed",
+        "max_inter_token_ms",
         "device",
     ]
     config, policy = EngineConfig(), SparsePolicy()

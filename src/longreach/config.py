@@ -290,6 +290,8 @@ class EngineConfig:
     `max_num_batched_tokens` bounds one step while other requests wait; a prompt that is alone is
     cut into slices of `lone_slice_tokens`. `kv_cache_dtype` "auto" is the dtype that is computed
     in, but bfloat16 where `dtype` "auto" computes a bfloat16 checkpoint in float32.
+    `max_inter_token_ms`: while answers are written, a step takes in only so much of a prompt as
+    keeps the time between two tokens near it, going by the steps measured so far.
     """
 
     dtype: Dtype = "auto"
@@ -305,6 +307,7 @@ class EngineConfig:
     temperature_mode: TemperatureMode = "position"
     strict_config: bool = False
     seed: int | None = None
+    max_inter_token_ms: float | None = None
 
     def __post_init__(self) -> None:
         self._check_choice("dtype", get_args(Dtype))
@@ -321,6 +324,9 @@ class EngineConfig:
             _check_user(isinstance(value, bool), name, value, "True or False")
         seeded = self.seed is None or (_is_int(self.seed) and 0 <= self.seed < SEED_LIMIT)
         _check_user(seeded, "seed", self.seed, f"None or an integer in [0, {SEED_LIMIT})")
+        budget = self.max_inter_token_ms
+        timed = budget is None or (_is_real(budget) and budget > 0)
+        _check_user(timed, "max_inter_token_ms", budget, "None or a number above 0")
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)

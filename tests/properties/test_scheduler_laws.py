@@ -18,6 +18,8 @@ TEXT = [3, 1, 4, 1, 5, 2, 6, 5, 3, 5] * 4
 class Engine(RuleBasedStateMachine):
     """Every step is checked against the promises in the scheduler's docstring."""
 
+    row_limit = None
+
     def __init__(self):
         super().__init__()
         self.cache = KVCache(NUM_PAGES, PAGE)
@@ -26,6 +28,7 @@ class Engine(RuleBasedStateMachine):
             max_num_batched_tokens=BATCHED,
             lone_slice_tokens=LONE,
             max_num_seqs=SEQS,
+            row_limit=self.row_limit,
         )
         self.runner = FakeRunner()
         self.requests = []
@@ -124,5 +127,19 @@ class Engine(RuleBasedStateMachine):
         assert self.cache.stats().num_owned == 0
 
 
-TestEngine = Engine.TestCase
-TestEngine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+class LimitedEngine(Engine):
+    """The same laws where a row limit makes the prompts' share smaller."""
+
+    @staticmethod
+    def row_limit(start, decodes):
+        return 1 + start % 3 if decodes else 5
+
+    def _check_plan(self, plan, decoding):
+        super()._check_plan(plan, decoding)
+        prompts = [piece for piece in plan.slices if not piece.is_decode]
+        assert sum(piece.length for piece in prompts) <= (3 if decoding else 5)
+
+
+TestEngine, TestLimitedEngine = Engine.TestCase, LimitedEngine.TestCase
+for case in (TestEngine, TestLimitedEngine):
+    case.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from longreach.cache import KVCache
@@ -25,6 +26,7 @@ from longreach.engine.protocol import PromptRequest
 from longreach.engine.runner import Runner
 from longreach.engine.sampler import Sampler
 from longreach.engine.scheduler import Scheduler, StepPlan
+from longreach.engine.step_costs import InterTokenBudget, StepCosts
 from longreach.errors import LongreachError
 from longreach.models.batch import never
 
@@ -64,11 +66,13 @@ class Engine:
         self.plan = plan
         self.footprint = footprint
         self.folder = folder
+        self._costs = StepCosts()
         self.scheduler = Scheduler(
             runner.cache,
             max_num_batched_tokens=config.max_num_batched_tokens,
             lone_slice_tokens=config.lone_slice_tokens,
             max_num_seqs=config.max_num_seqs,
+            row_limit=self._row_limit(config),
         )
         self.peak = PeakMemory(runner.device)
         self.num_preemptions = 0
@@ -84,6 +88,11 @@ class Engine:
             self._answers,
             self._end,
         )
+
+    def _row_limit(self, config: EngineConfig) -> InterTokenBudget | None:
+        if config.max_inter_token_ms is None:
+            return None
+        return InterTokenBudget(config.max_inter_token_ms / 1000, self._costs)
 
     @property
     def cache(self) -> KVCache:
@@ -198,10 +207,20 @@ class Engine:
         for piece in plan.slices:
             self._begin(self._answers[piece.request.request_id][0])
         if plan.slices:
-            self.executor.run(plan, self._stopper(plan, should_stop), on_progress)
+            self._run(plan, self._stopper(plan, should_stop), on_progress)
         self._take_aborts()
         on_progress()
         return self._collect()
+
+    def _run(
+        self, plan: StepPlan, should_stop: Callable[[], bool], on_progress: Callable[[], None]
+    ) -> None:
+        """Run the plan; where steps are held to a time, measure it."""
+        start_s = perf_counter()
+        counts = self.executor.run(plan, should_stop, on_progress)
+        if counts and self.scheduler.row_limit is not None:
+            self.runner.synchronize()
+            self._costs.observe(plan.num_tokens, plan.num_pairs, perf_counter() - start_s)
 
     def _stopper(self, plan: StepPlan, should_stop: Callable[[], bool]) -> Callable[[], bool]:
         """True when the caller stops, or when every request of the step was aborted."""

@@ -62,8 +62,8 @@ class Executor:
 
     def run(
         self, plan: StepPlan, should_stop: Callable[[], bool], on_progress: Callable[[], None]
-    ) -> None:
-        """Run a step. It never raises: a failure ends the requests that it belongs to.
+    ) -> bool:
+        """Run a step; whether it counts. A failure is not raised: it ends whom it belongs to.
 
         A step that `should_stop` ended between two layers, or that ran out of memory for the
         first time, counts for nothing: the scheduler plans it anew.
@@ -72,16 +72,17 @@ class Executor:
             sampled = self._compute(plan, should_stop, on_progress)
         except Exception as error:  # noqa: BLE001  # any failure belongs to some request
             self._recover(plan, error)
-            return
+            return False
         finally:
             self._reading.clear()
         if sampled is None:
             self._drop(plan)
-            return
+            return False
         try:
             self._record(plan, sampled)
         except Exception as error:  # noqa: BLE001  # any failure belongs to some request
             self._fail(plan, error)
+        return True
 
     # --- what may be done again
 

@@ -71,6 +71,7 @@ class LLM:
         num_kv_tokens: int | Literal["auto"] = "auto",
         strict_config: bool = _CONFIG.strict_config,
         seed: int | None = _CONFIG.seed,
+        max_inter_token_ms: float | None = _CONFIG.max_inter_token_ms,
         device: str = "auto",
     ) -> None:
         config = EngineConfig(
@@ -92,6 +93,7 @@ class LLM:
             temperature_mode=temperature_mode,
             strict_config=strict_config,
             seed=seed,
+            max_inter_token_ms=max_inter_token_ms,
         )
         overrides = Overrides(
             dual_chunk_attention=dual_chunk_attention, cap=cap, num_kv_tokens=num_kv_tokens

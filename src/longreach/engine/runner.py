@@ -79,6 +79,11 @@ class Runner:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def synchronize(self) -> None:
+        """Wait for what the device still computes."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def make_batch(
         self,
         work: Sequence[SliceWork],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from longreach.cache import DENSE, CachedPrefix, KVCache, Provenance
 from longreach.engine.request import Request, RequestState
@@ -54,6 +54,22 @@ class StepPlan:
         """Rows of the step."""
         return sum(piece.length for piece in self.slices)
 
+    @property
+    def num_pairs(self) -> int:
+        """Each row times the keys that come before its slice."""
+        return sum(piece.length * piece.start for piece in self.slices)
+
+
+class RowLimit(Protocol):
+    """Bounds the prompt rows of a step by more than a number of tokens."""
+
+    def __call__(self, start: int, decodes: Sequence[int]) -> int:
+        """Most rows for prompts of which the oldest is read up to `start`, at least 1.
+
+        decodes: how many keys each decode of the step reads.
+        """
+        ...
+
 
 class Scheduler:
     """Continuous batching over one KVCache.
@@ -65,6 +81,7 @@ class Scheduler:
     - Of the prompt share the oldest prompt gets at least half, the shortest ones the rest:
       short prompts pass a long one, and none starves.
     - A prompt that alone can run is read in slices of lone_slice_tokens.
+    - row_limit, where given, may make the prompts' share of a step smaller.
     - When a decode finds no page, the youngest request is preempted; its full pages stay cached.
     - A request whose prefix is just being computed by another one waits for it.
 
@@ -78,6 +95,7 @@ class Scheduler:
         max_num_batched_tokens: int,
         lone_slice_tokens: int,
         max_num_seqs: int,
+        row_limit: RowLimit | None = None,
     ) -> None:
         for name, value in (
             ("max_num_seqs", max_num_seqs),
@@ -95,6 +113,7 @@ class Scheduler:
         self.max_num_batched_tokens = max_num_batched_tokens
         self.lone_slice_tokens = max(lone_slice_tokens, max_num_batched_tokens)
         self.max_num_seqs = max_num_seqs
+        self.row_limit = row_limit
         self.waiting: list[Request] = []
         self.running: list[Request] = []
         self._requests: dict[str, Request] = {}
@@ -169,7 +188,7 @@ class Scheduler:
         decodes = self._schedule_decodes(preempted)
         if not preempted:
             self._start_waiting()
-        prefills = self._schedule_prefills(self.max_num_batched_tokens - len(decodes))
+        prefills = self._schedule_prefills(decodes)
         return StepPlan((*decodes, *prefills), tuple(preempted))
 
     def update(
@@ -286,12 +305,11 @@ class Scheduler:
         request.state = RequestState.PREFILL
         request.num_computed_tokens = prefix.num_tokens
 
-    def _schedule_prefills(self, budget: int) -> list[ScheduledSlice]:
+    def _schedule_prefills(self, decodes: list[ScheduledSlice]) -> list[ScheduledSlice]:
         prefills = [r for r in self.running if r.state is RequestState.PREFILL]
         if not prefills:
             return []
-        if len(self.running) == 1:
-            budget = self.lone_slice_tokens
+        budget = self._prompt_share(prefills[0], decodes)
         oldest, *others = prefills
         lengths = {oldest.request_id: min(oldest.num_ready_tokens, (budget + 1) // 2)}
         budget -= lengths[oldest.request_id]
@@ -301,6 +319,16 @@ class Scheduler:
         left = oldest.num_ready_tokens - lengths[oldest.request_id]
         lengths[oldest.request_id] += min(left, budget)
         return [_slice(r, lengths[r.request_id]) for r in prefills if lengths[r.request_id]]
+
+    def _prompt_share(self, oldest: Request, decodes: list[ScheduledSlice]) -> int:
+        """Rows of the step that prompts may have."""
+        share = self.max_num_batched_tokens - len(decodes)
+        if len(self.running) == 1:
+            share = self.lone_slice_tokens
+        if self.row_limit is None:
+            return share
+        limit = self.row_limit(oldest.num_computed_tokens, [piece.end for piece in decodes])
+        return min(share, limit)
 
     # --- laws
 

@@ -49,7 +49,7 @@ def test_a_run_is_its_owners():
 
     async def scenario():
         runs, run = DetachedRuns(), Run()
-        runs.start("1", run)
+        await runs.start("1", run)
         assert runs.find("1", "me", Run) is run
         assert runs.find("1", "you", Run) is None
         assert runs.find("2", "me", Run) is None
@@ -66,8 +66,7 @@ def test_stop_waits_until_it_has_stopped():
 
     async def scenario():
         runs, run = DetachedRuns(), Run()
-        runs.start("1", run)
-        await asyncio.sleep(0)
+        await runs.start("1", run)
         await runs.stop("1")
         assert run.ended == "stopped"
         await runs.stop("1")
@@ -80,7 +79,7 @@ def test_a_failure_is_logged(caplog):
 
     async def scenario():
         runs, run = DetachedRuns(), Run(error=RuntimeError("broken"))
-        runs.start("1", run)
+        await runs.start("1", run)
         run.gate.set()
         await runs.finish()
         assert runs.find("1", "me", Run) is None

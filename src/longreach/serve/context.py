@@ -27,7 +27,7 @@ from longreach.serve.store import ObjectStore
 
 if TYPE_CHECKING:
     from longreach.engine.protocol import AsyncTextEngine
-    from longreach.serve.resume import ConversationStream
+    from longreach.serve.conversations import ConversationStream
     from longreach.serve.running import RunningRequest
     from longreach.serve.settings import ServerSettings
 

@@ -104,11 +104,12 @@ class DetachedRuns:
         self._runs: dict[str, DetachedRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, key: str, run: DetachedRun) -> None:
-        """Let it run."""
+    async def start(self, key: str, run: DetachedRun) -> None:
+        """Let it run; it has begun when this returns, so that it can clean up if it is stopped."""
         task = asyncio.create_task(run.work(), name=key)
         self._runs[key], self._tasks[key] = run, task
         task.add_done_callback(lambda _: self._forget(key, task))
+        await asyncio.sleep(0)
 
     def find(self, key: str, owner: str, kind: type[R]) -> R | None:
         """What runs under this id, if it is the owner's and of this kind."""

@@ -6,57 +6,16 @@ the stream up again at the byte where it was cut. The bytes are those of the wir
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import NoReturn
-
 from starlette.requests import Request
-from starlette.types import Message
 
 from longreach.serve.auth import identity_of
 from longreach.serve.context import ServerContext
-from longreach.serve.detached import Recording
+from longreach.serve.conversations import ConversationStream
 from longreach.serve.errors import bad_request
 from longreach.serve.sse import EventStream
 
 HEADER = "X-Conversation-Id"
-KEEP_S = 300.0
-"""A stream that has ended can be read so long."""
-MAX_BYTES = 4 * 2**20
 MAX_ID = 512
-
-
-class ConversationStream:
-    """An answer that is sent to a recording. Times are Unix times; completed_at: 0 before."""
-
-    def __init__(self, owner: str, answer: EventStream) -> None:
-        self.owner = owner
-        self.recording = Recording(MAX_BYTES)
-        self.started_at = time.time()
-        self.completed_at = 0.0
-        self._answer = answer
-
-    async def work(self) -> None:
-        """Record all of it. Cancelling this stops it as a client does that leaves."""
-        try:
-            await self._answer({"type": "http"}, _never, self._record)
-        finally:
-            self.completed_at = time.time()
-            self.recording.end()
-
-    async def _record(self, message: Message) -> None:
-        if body := message.get("body"):
-            self.recording.add(body)
-
-    def is_over(self) -> bool:
-        """Whether nobody may read it any more."""
-        return bool(self.completed_at) and self.completed_at + KEEP_S < time.time()
-
-
-async def _never() -> NoReturn:
-    """What comes from a client that neither sends nor leaves."""
-    await asyncio.Event().wait()
-    raise AssertionError
 
 
 async def resumable(request: Request, context: ServerContext, answer: EventStream) -> EventStream:
@@ -72,7 +31,7 @@ async def resumable(request: Request, context: ServerContext, answer: EventStrea
         raise
     stream = ConversationStream(owner, answer)
     context.conversations[owner, conversation_id] = stream
-    context.detached.start(_key(owner, conversation_id), stream)
+    await context.detached.start(_key(owner, conversation_id), stream)
     return follow(stream, 0)
 
 

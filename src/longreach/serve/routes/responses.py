@@ -82,7 +82,7 @@ async def _run_in_background(
     await run.save()
     detached = BackgroundRun(run, caller.owner, StoredResponses(context.store, caller.owner))
     answer = JsonResponse(run.response)
-    context.detached.start(run.response["id"], detached)
+    await context.detached.start(run.response["id"], detached)
     return _stream(context, detached.recording.follow()) if body.stream else answer
 
 

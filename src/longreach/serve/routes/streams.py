@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from longreach.serve.auth import Caller
 from longreach.serve.context import Context
+from longreach.serve.conversations import ConversationStream
 from longreach.serve.errors import ApiError, bad_request
 from longreach.serve.http import JsonResponse, JsonRoute
-from longreach.serve.resume import ConversationStream, find, follow, stop
+from longreach.serve.resume import find, follow, stop
 from longreach.serve.schema.streams import LookupRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["streams"])

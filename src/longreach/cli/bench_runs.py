@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 ALONE_S = 10.0
 """How long the chats of a mixed load are watched alone."""
-ROUNDS = 5
+ROUNDS = 9
+"""Of --overhead, after a first one that warms up."""
 _INFINITE = float("inf")
 
 

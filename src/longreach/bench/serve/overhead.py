@@ -81,9 +81,18 @@ def measure_overhead(
     spawn = multiprocessing.get_context("spawn")
     engine_s, server_s = [], []
     with ProcessPoolExecutor(1, mp_context=spawn) as other:
-        for number in range(rounds + 1):
+
+        def measure_engine() -> None:
             engine_s.append(asyncio.run(time_engine(engine, streams)))
+
+        def measure_server() -> None:
             server_s.append(other.submit(time_server, base_url, model, streams).result())
+
+        for number in range(rounds + 1):
+            # Whoever comes first alternates: a machine that slows down favours neither.
+            turns = (measure_engine, measure_server)
+            for measure in turns if number % 2 else reversed(turns):
+                measure()
             told = f"{1000 * engine_s[-1]:.2f} ms bare, {1000 * server_s[-1]:.2f} ms served"
             report(f"round {number} of {rounds}: {told}" if number else f"warm-up: {told}")
     return Overhead(engine_s=engine_s[1:], server_s=server_s[1:])

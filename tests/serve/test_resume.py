@@ -9,7 +9,7 @@ import pytest
 
 from longreach.serve import conversations
 from support.fake_async_engine import FakeAsyncEngine
-from support.serving import live_server
+from support.serving import Gate, live_server
 
 CHAT = "/v1/chat/completions"
 NAMED = {"X-Conversation-Id": "conv/1"}
@@ -103,7 +103,7 @@ def test_others_find_nothing(make_client):
 @pytest.fixture
 def held():
     """A client of a live server whose engine stops after three pieces; and the engine."""
-    engine = FakeAsyncEngine(gate=asyncio.Event(), free_pieces=3)
+    engine = FakeAsyncEngine(gate=Gate(), free_pieces=3)
     with (
         live_server(engine, sse_keep_alive_interval=0.2) as url,
         httpx2.Client(base_url=url, timeout=20) as client,
@@ -124,7 +124,7 @@ def test_a_stream_goes_on_without_its_client(held):
     [status] = look_up(client, "conv/1")
     assert not status["is_done"]
     assert status["completed_at"] == 0
-    engine.gate._loop.call_soon_threadsafe(engine.gate.set)
+    engine.gate.open()
     after = read_on(client, len(before)).content
     assert after.endswith(b"data: [DONE]\n\n")
     assert read_on(client).content == before + after
@@ -148,7 +148,7 @@ def test_a_conversation_has_one_stream(held):
         with client.stream("POST", CHAT, json=HI, headers=NAMED) as answer:
             next(answer.iter_raw())
         assert len(engine.aborted) == number
-    engine.gate._loop.call_soon_threadsafe(engine.gate.set)
+    engine.gate.open()
     assert read_on(client).content.endswith(b"data: [DONE]\n\n")
 
 

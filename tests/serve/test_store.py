@@ -12,19 +12,14 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(params=["memory", "file"])
-def place(request, tmp_path):
-    return None if request.param == "memory" else tmp_path / "state"
-
-
 @pytest.fixture
 def clock():
     return Clock()
 
 
 @pytest.fixture
-def store(place, clock):
-    store = ObjectStore(place, ttl_s=60, clock=clock)
+def store(tmp_path, clock):
+    store = ObjectStore(tmp_path / "objects.db", ttl_s=60, clock=clock)
     yield store
     store.close()
 
@@ -63,17 +58,18 @@ def test_things_end(store, clock):
     assert store.get("a", "1", "me") is None
     assert not store.delete("a", "1", "me")
     store.put("a", "2", "me", b"y")
-    assert store._database.execute("SELECT id FROM objects").fetchall() == [("2",)]
+    assert [row["id"] for row in store._database.run("SELECT id FROM objects")] == ["2"]
 
 
 def test_a_file_outlives_the_process(tmp_path):
-    """Another store on the same directory finds what the first one kept; only we can read it."""
-    first = ObjectStore(tmp_path / "state", ttl_s=60)
+    """Another store on the same file finds what the first one kept; only we can read it."""
+    path = tmp_path / "state" / "objects.db"
+    first = ObjectStore(path, ttl_s=60)
     first.put("a", "1", "me", b"x")
     first.close()
-    second = ObjectStore(tmp_path / "state", ttl_s=60)
+    second = ObjectStore(path, ttl_s=60)
     assert second.get("a", "1", "me") == b"x"
-    assert (tmp_path / "state").stat().st_mode & 0o077 == 0
+    assert path.stat().st_mode & 0o077 == 0
     second.close()
 
 

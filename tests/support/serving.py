@@ -1,5 +1,6 @@
 """A real server on a real socket, in a thread of the test."""
 
+import asyncio
 import threading
 import time
 from contextlib import contextmanager
@@ -56,3 +57,17 @@ def live_server(engine, **settings):
     with serving(lambda: engine, **settings) as server:
         server.wait_until_ready()
         yield server.url
+
+
+class Gate:
+    """Holds a fake engine back until the test's thread opens it."""
+
+    def __init__(self):
+        self._is_open = threading.Event()
+
+    def open(self):
+        self._is_open.set()
+
+    async def wait(self):
+        while not self._is_open.is_set():  # noqa: ASYNC110 - opened by another thread
+            await asyncio.sleep(0.005)

@@ -23,10 +23,12 @@ from starlette.requests import Request
 from longreach import __version__
 from longreach.serve.detached import DetachedRuns
 from longreach.serve.errors import ErrorBody, openai_body, unavailable, unknown_model
+from longreach.serve.limits import PrefillLimits
+from longreach.serve.metrics import ServerMetrics
 from longreach.serve.store import ObjectStore
 
 if TYPE_CHECKING:
-    from longreach.engine.protocol import AsyncTextEngine
+    from longreach.engine.protocol import AsyncTextEngine, EngineStatus
     from longreach.serve.conversations import ConversationStream
     from longreach.serve.running import RunningRequest
     from longreach.serve.settings import ServerSettings
@@ -41,7 +43,7 @@ class ServerContext:
 
     error_bodies: path prefix -> how errors are written below it; OpenAI's shape elsewhere.
     running: requests that the engine works on, by id. created: Unix time of the start.
-    store: what outlives its request. detached: what outlives its connection.
+    detached: work that outlives its connection.
     conversations: streams that can be taken up again, by owner and id.
     loaded: set once there is an engine.
     """
@@ -53,12 +55,8 @@ class ServerContext:
     phase: Phase = "loading"
     detached: DetachedRuns = field(default_factory=DetachedRuns)
     conversations: dict[tuple[str, str], ConversationStream] = field(default_factory=dict)
-    store: ObjectStore = field(init=False)
     loaded: asyncio.Event = field(default_factory=asyncio.Event)
     _engine: AsyncTextEngine | None = None
-
-    def __post_init__(self) -> None:
-        self.store = ObjectStore(self.settings.state_dir, ttl_s=self.settings.stored_ttl)
 
     @property
     def engine(self) -> AsyncTextEngine:
@@ -76,6 +74,25 @@ class ServerContext:
             weakref.finalize(self, shutil.rmtree, given, ignore_errors=True)
         given.mkdir(mode=0o700, parents=True, exist_ok=True)
         return given
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """Where responses are kept."""
+        return ObjectStore(self.state_dir / "responses.db", ttl_s=self.settings.stored_ttl)
+
+    @cached_property
+    def metrics(self) -> ServerMetrics:
+        """What Prometheus reads of this server."""
+        settings = self.settings
+        return ServerMetrics(settings.metrics_prefix, settings.model_name, self._status)
+
+    @cached_property
+    def limits(self) -> PrefillLimits:
+        """What each key may have read."""
+        return PrefillLimits(self.settings.max_prefill_tokens_per_minute)
+
+    def _status(self) -> EngineStatus | None:
+        return None if self._engine is None else self._engine.status
 
     def start(self, engine: AsyncTextEngine) -> None:
         """The model is loaded."""

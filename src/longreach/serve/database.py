@@ -1,4 +1,4 @@
-"""SQLite for files and batches: one private file, any thread, each statement its own commit."""
+"""SQLite for what outlives a request: private files, any thread, a commit per statement."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Database:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode = WAL")
+        # What is committed outlives the process; a power cut may take the last few statements.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(schema)
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:

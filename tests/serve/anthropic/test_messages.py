@@ -1,13 +1,12 @@
 """Anthropic's messages: bodies, blocks, events and errors, byte by byte."""
 
-import asyncio
 import json
 
 import pytest
 
 from longreach.errors import ContextLengthError, EngineBusyError
 from support.fake_async_engine import FakeAsyncEngine, qwen_template, thinking_template
-from support.serving import live_server
+from support.serving import Gate, live_server
 
 URL = "/v1/messages"
 HI = [{"role": "user", "content": "hi"}]
@@ -226,7 +225,7 @@ def test_silence_is_filled_with_pings():
     """A ping is an event of its own type here."""
     import httpx2 as httpx
 
-    engine = FakeAsyncEngine(gate=asyncio.Event(), free_pieces=1)
+    engine = FakeAsyncEngine(gate=Gate(), free_pieces=1)
     body = {"model": "needle", "max_tokens": 200, "messages": HI, "stream": True}
     with (
         live_server(engine, sse_keep_alive_interval=0.05) as url,

@@ -1,6 +1,5 @@
 """The official client against a server on a real socket."""
 
-import asyncio
 import json
 
 import openai
@@ -8,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from support.fake_async_engine import FakeAsyncEngine
-from support.serving import live_server
+from support.serving import Gate, live_server
 
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Köln"}}\n</tool_call>'
 WEATHER = {
@@ -153,7 +152,7 @@ def test_errors_have_their_classes(client):
 
 def test_a_client_that_leaves_stops_its_stream():
     """The engine is told; a background response would go on."""
-    engine = FakeAsyncEngine(gate=asyncio.Event(), free_pieces=2)
+    engine = FakeAsyncEngine(gate=Gate(), free_pieces=2)
     with (
         live_server(engine) as url,
         openai.OpenAI(base_url=url + "/v1", api_key="none") as client,

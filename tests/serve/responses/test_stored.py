@@ -1,13 +1,12 @@
 """Responses that are kept: read, continued, listed, cancelled, deleted, by their owner alone."""
 
-import asyncio
 import time
 
 import pytest
 
 from longreach.serve.store import ObjectStore
 from support.fake_async_engine import FakeAsyncEngine, qwen_template
-from support.serving import live_server
+from support.serving import Gate, live_server
 
 URL = "/v1/responses"
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
@@ -167,7 +166,7 @@ def held():
     """A client of a live server whose engine stops after three pieces; and the engine."""
     import httpx2 as httpx
 
-    engine = FakeAsyncEngine(gate=asyncio.Event(), free_pieces=3)
+    engine = FakeAsyncEngine(gate=Gate(), free_pieces=3)
     with live_server(engine) as url, httpx.Client(base_url=url, timeout=20) as client:
         yield client, engine
 
@@ -219,7 +218,7 @@ def test_a_background_stream_can_be_left_and_taken_up_again(held):
     assert seen[0] == "event: response.created"
     response_id = seen[1].split('"id":"', 1)[1].split('"', 1)[0]
     assert engine.aborted == []
-    engine.gate._loop.call_soon_threadsafe(engine.gate.set)
+    engine.gate.open()
     url = f"{URL}/{response_id}?stream=true"
     rest = client.get(url + "&starting_after=1").text
     whole = client.get(url).text
@@ -242,7 +241,7 @@ def test_responses_outlive_the_server(make_client, tmp_path):
     kept = make(make_client(state_dir=tmp_path))
     restarted = make_client(state_dir=tmp_path)
     assert restarted.get(f"{URL}/{kept['id']}").json() == kept
-    store = ObjectStore(tmp_path, ttl_s=60)
+    store = ObjectStore(tmp_path / "responses.db", ttl_s=60)
     data = store.get("response", kept["id"], "everyone")
     store.put("response", "resp_1", "everyone", data.replace(b'"completed"', b'"queued"', 1))
     store.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from longreach.serve.settings import ServerSettings
 
 DEFAULT_MODEL = "needle"
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 Config = Annotated[
     Path | None,
@@ -61,12 +59,13 @@ def serve(
       curl http://127.0.0.1:8000/v1/completions --json '{"prompt": "Once upon a time"}'
     """
     from longreach.models.registry import resolve_model
+    from longreach.serve.logs import configure_logging
     from longreach.serve.run import run_server
 
     model, length = model_and_length(model_argument or values["model"], values["max_model_len"])
     folder = resolve_model(model)
-    logging.basicConfig(level=values["uvicorn_log_level"].upper(), format=LOG_FORMAT)
     settings = server_settings(model, folder, values)
+    configure_logging(settings.log_format, settings.uvicorn_log_level)
     run_server(settings, lambda: load_engine(model, length, values))
 
 
@@ -124,6 +123,7 @@ def engine_options(values: Mapping[str, Any], max_model_len: int | None) -> dict
     return {
         **{name: values[name] for name in names},
         "max_model_len": "auto" if max_model_len is None else max_model_len,
+        "max_inter_token_ms": values["max_inter_token_ms"] or None,
         "page_size": values["block_size"],
         "device": "cpu" if values["cpu_only"] else values["device"],
     }
@@ -132,8 +132,10 @@ def engine_options(values: Mapping[str, Any], max_model_len: int | None) -> dict
 def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> ServerSettings:
     """What the flags say of the server. Raises InvalidRequestError."""
     from longreach.cli.defaults import sampling_defaults
+    from longreach.serve.secret import kept_secret
     from longreach.serve.settings import ServerSettings
 
+    state_dir: Path | None = values["state_dir"]
     as_they_are = (
         "host",
         "port",
@@ -146,6 +148,9 @@ def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> Serv
         "timeout_keep_alive",
         "shutdown_timeout",
         "uvicorn_log_level",
+        "log_format",
+        "metrics_prefix",
+        "max_prefill_tokens_per_minute",
         "max_num_seqs",
         "state_dir",
         "stored_ttl",
@@ -153,8 +158,10 @@ def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> Serv
         "max_file_bytes",
         "max_batch_concurrency",
     )
+    kept = {} if state_dir is None else {"secret": kept_secret(state_dir)}
     return ServerSettings(
         **{name: values[name] for name in as_they_are},
+        **kept,
         served_model_names=tuple(values["served_model_name"]) or (model,),
         api_keys=api_keys(values["api_key"], values["api_key_file"]),
         allowed_origins=tuple(values["allowed_origins"]),

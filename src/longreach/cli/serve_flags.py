@@ -101,6 +101,14 @@ SPEED_FLAGS = (
         panel=_SPEED,
     ),
     Flag(
+        names=("--max-inter-token-ms",),
+        help="Aim for so long a step while answers are written, however long a prompt is being "
+        "read; a prompt alone gets 20 of them. 0: no aim.",
+        type=float,
+        default=200.0,
+        panel=_SPEED,
+    ),
+    Flag(
         names=("--max-num-queued-reqs",),
         help="Requests that may wait; more get 503. Else no limit.",
         type=int,
@@ -182,6 +190,16 @@ SERVER_FLAGS = (
         default="info",
     ),
     Flag(
+        names=("--log-format",),
+        help="text, or json: one object a line.",
+        default="text",
+    ),
+    Flag(
+        names=("--metrics-prefix",),
+        help="Of the names at /metrics; vllm: makes its dashboards work as they are.",
+        default="longreach_",
+    ),
+    Flag(
         names=("--disable-access-log-for-endpoints",),
         help="Paths without a line in the log, separated by commas.",
         default="",
@@ -198,6 +216,12 @@ ACCESS_FLAGS = (
         panel=_ACCESS,
     ),
     Flag(names=("--api-key-file",), help="Keys in a file, one a line.", type=Path, panel=_ACCESS),
+    Flag(
+        names=("--max-prefill-tokens-per-minute",),
+        help="Prompt tokens that each key may have read; more get 429. Else no limit.",
+        type=int,
+        panel=_ACCESS,
+    ),
     Flag(
         names=("--allowed-origins",),
         help="Web pages that may call the server (CORS): origins, or *. Else none.",

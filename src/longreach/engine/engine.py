@@ -194,7 +194,8 @@ class Engine:
         """Run one step and return what it brought.
 
         should_stop: polled between layers; True drops the step, as if it had not been scheduled.
-        on_progress: called after each layer of a step that reads prompts, and after the step.
+        on_progress: called before the first layer and after each one of a step that reads prompts,
+        and after the step.
         An error of the model's run ends the requests that were being read (all of the step where
         none was) with that error, and leaves the others. One that runs out of memory ends only the
         request that took most, and not before it was tried again with half as many rows.

@@ -99,6 +99,8 @@ class Executor:
             if self._reading:
                 on_progress()
 
+        if self._reading:
+            on_progress()
         hidden = self.runner.run(work, should_stop=should_stop, on_layer=on_layer)
         if hidden is None:
             return None

@@ -22,7 +22,7 @@ from longreach.ops.pattern import Pattern
 from longreach.ops.rope import rotate
 
 MAX_PIECES = 64
-CONVERTED_KEYS = 2**15
+CONVERTED_KEYS = 2**13
 """Keys of one call where the pool has another dtype than the query: converted in scratch."""
 
 

@@ -177,3 +177,32 @@ def test_the_parser_is_the_table():
     spellings = [name for flag in SERVE_FLAGS for name in flag.names]
     assert len(spellings) == len(set(spellings))
     assert all(flag.help.endswith(".") for flag in SERVE_FLAGS)
+
+
+def test_flags_of_operation(serve, tmp_path):
+    """Logs, metrics, the keys' limit, and a secret that a restart does not change."""
+    line = (
+        "--log-format json --metrics-prefix vllm: --max-prefill-tokens-per-minute 1000 "
+        f"--state-dir {tmp_path / 'state'}"
+    )
+    first, second = (ok(serve(line))["settings"] for _ in range(2))
+    assert (first.log_format, first.metrics_prefix) == ("json", "vllm:")
+    assert first.max_prefill_tokens_per_minute == 1000
+    assert first.secret == second.secret
+    assert ok(serve(""))["settings"].secret != first.secret
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("--log-format xml", "log_format"),
+        ("--metrics-prefix 1", "metrics_prefix"),
+        ("--max-prefill-tokens-per-minute 0", "max_prefill_tokens_per_minute"),
+    ],
+)
+def test_flags_of_operation_that_cannot_be(serve, line, word):
+    """Named, before anything is loaded."""
+    outcome, seen = serve(line)
+    assert outcome.exit_code == 2
+    assert word in outcome.stderr
+    assert "model" not in seen

@@ -132,10 +132,9 @@ def engine_options(values: Mapping[str, Any], max_model_len: int | None) -> dict
 def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> ServerSettings:
     """What the flags say of the server. Raises InvalidRequestError."""
     from longreach.cli.defaults import sampling_defaults
-    from longreach.serve.secret import kept_secret
+    from longreach.serve.secret import server_secret
     from longreach.serve.settings import ServerSettings
 
-    state_dir: Path | None = values["state_dir"]
     as_they_are = (
         "host",
         "port",
@@ -158,10 +157,9 @@ def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> Serv
         "max_file_bytes",
         "max_batch_concurrency",
     )
-    kept = {} if state_dir is None else {"secret": kept_secret(state_dir)}
     return ServerSettings(
         **{name: values[name] for name in as_they_are},
-        **kept,
+        secret=server_secret(values["state_dir"]),
         served_model_names=tuple(values["served_model_name"]) or (model,),
         api_keys=api_keys(values["api_key"], values["api_key_file"]),
         allowed_origins=tuple(values["allowed_origins"]),

@@ -25,6 +25,7 @@ from longreach.serve.routes import (
     embeddings,
     files,
     health,
+    metrics,
     models,
     ollama,
     responses,
@@ -37,6 +38,7 @@ from longreach.serve.validation import to_error
 
 FAMILIES = (
     health,
+    metrics,
     models,
     status,
     text,

@@ -112,6 +112,18 @@ def unavailable(message: str, code: str, retry_after_s: float = RETRY_AFTER_S) -
     return ApiError(503, message, type="unavailable_error", code=code, headers=headers)
 
 
+def rate_limited(tokens_per_minute: int, retry_after_s: float) -> ApiError:
+    """429: this key has had its prompt tokens of the minute."""
+    message = f"This key may have {tokens_per_minute} prompt tokens read per minute. Come again."
+    return ApiError(
+        429,
+        message,
+        type="rate_limit_error",
+        code="rate_limit_exceeded",
+        headers={"Retry-After": str(max(1, round(retry_after_s)))},
+    )
+
+
 def internal_error() -> ApiError:
     """500: our own fault; the log has the trace, the client gets none of it."""
     message = "The server failed on this request. Its log says why, under this X-Request-Id."

@@ -16,11 +16,14 @@ from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOu
 from longreach.engine.protocol import PromptProgress, PromptRequest, Submission
 from longreach.engine.sampling_params import SamplingParams
 from longreach.errors import RequestAborted
+from longreach.serve.access import current_usage
 from longreach.serve.answers import AnswerReader
 from longreach.serve.auth import Identity
 from longreach.serve.context import ServerContext
 from longreach.serve.errors import ApiError, is_expected, to_api_error
 from longreach.serve.events import Event, Finished, Piece, TokenLogprobs
+from longreach.serve.limits import Charge
+from longreach.serve.meter import Meter
 from longreach.serve.running import RunningRequest
 from longreach.serve.tasks import cancel
 
@@ -57,12 +60,14 @@ class Generation:
         caller: Identity,
         request: GenerationRequest,
         submission: Submission,
+        charge: Charge,
     ) -> None:
         self.request = request
         self.num_prompt_tokens = submission.num_prompt_tokens
         self._context = context
         self._submission = submission
         self._running = RunningRequest(request.request_id, caller.owner, self.num_prompt_tokens)
+        self._meter = Meter(context.metrics, current_usage(), charge, self.num_prompt_tokens)
         self._readers = [request.make_reader() for _ in range(request.params.n)]
         self._prompt_logprobs: Sequence[TokenLogprobs | None] | None = None
         self._events = self._read()
@@ -89,6 +94,7 @@ class Generation:
     async def close(self) -> None:
         """Stop the engine's work on it, if it is not done. May be called more than once."""
         self._submission.abort()
+        self._meter.close()
         self._context.running.pop(self.request.request_id, None)
         if self._first is not None:
             await cancel(self._first)
@@ -103,6 +109,7 @@ class Generation:
             raise self._as_api_error(error) from error
 
     def _events_of(self, item: RequestOutput | PromptProgress) -> list[Event]:
+        self._meter.see(item)
         if isinstance(item, PromptProgress):
             self._running.progress = item
             return [item]
@@ -143,19 +150,28 @@ class Generation:
         return answer_to(error, self.request)
 
 
-async def start(context: ServerContext, caller: Identity, request: GenerationRequest) -> Generation:
-    """Hand a request to the engine. Raises ApiError for everything that it refuses."""
+async def start(
+    context: ServerContext, caller: Identity, request: GenerationRequest, *, is_first: bool = True
+) -> Generation:
+    """Hand a request to the engine. Raises ApiError for everything that it refuses.
+
+    is_first: whether the caller's limit may refuse it; the later prompts of a body are let in.
+    """
     wanted = PromptRequest(
         prompt_token_ids=request.token_ids,
         params=request.params,
         request_id=request.request_id,
         cache_salt=caller.salted(request.cache_salt),
     )
+    charge = context.limits.charge(caller.owner, len(request.token_ids), may_refuse=is_first)
     try:
         submission = await context.engine.submit(wanted)
-    except Exception as error:
+    except BaseException as error:
+        charge.settle(0)
+        if not isinstance(error, Exception):
+            raise
         raise answer_to(error, request) from error
-    return Generation(context, caller, request, submission)
+    return Generation(context, caller, request, submission, charge)
 
 
 def answer_to(error: Exception, request: GenerationRequest) -> ApiError:

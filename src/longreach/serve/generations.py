@@ -71,7 +71,7 @@ async def start_all(
     started: list[Generation] = []
     try:
         for request in requests:
-            started.append(await start(context, caller, request))  # noqa: PERF401
+            started.append(await start(context, caller, request, is_first=not started))
     except BaseException:
         await Generations(started).close()
         raise

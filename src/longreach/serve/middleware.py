@@ -6,18 +6,17 @@ import logging
 import re
 import time
 import uuid
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from longreach.serve.access import AccessLine, RequestUsage, begin_usage
 from longreach.serve.context import ServerContext
 from longreach.serve.errors import internal_error
 from longreach.serve.http import error_response, route_path
 
 logger = logging.getLogger("longreach.serve")
-access = logging.getLogger("longreach.serve.access")
 
 REQUEST_ID = "X-Request-Id"
 CLIENT_CLOSED = 499
@@ -42,7 +41,7 @@ class RequestMiddleware:
             scope["root_path"] = self.context.settings.root_path
         seen = _Seen(send, request_id_of(scope))
         scope.setdefault("state", {})["request_id"] = seen.request_id
-        began_s = time.perf_counter()
+        began_s, usage = time.perf_counter(), begin_usage()
         try:
             await self.app(scope, receive, seen.send)
         except ClientDisconnect:
@@ -51,26 +50,28 @@ class RequestMiddleware:
             logger.exception("request %s failed", seen.request_id)
             await self._answer_bug(scope, receive, seen)
         finally:
-            self._log(scope, seen, time.perf_counter() - began_s)
+            self._log(scope, seen, 1000 * (time.perf_counter() - began_s), usage)
 
     async def _answer_bug(self, scope: Scope, receive: Receive, seen: _Seen) -> None:
         if seen.status is None:
             body = self.context.error_body(route_path(scope))
             await error_response(internal_error(), body)(scope, receive, seen.send)
 
-    def _log(self, scope: Scope, seen: _Seen, seconds: float) -> None:
+    def _log(self, scope: Scope, seen: _Seen, ms: float, usage: RequestUsage) -> None:
         if route_path(scope) in self.context.settings.disable_access_log_for_endpoints:
             return
         # A stream whose client left was cancelled before it could say so.
         status = seen.status if seen.is_complete or seen.status is None else CLIENT_CLOSED
-        fields: dict[str, Any] = {
-            "request_id": seen.request_id,
-            "method": scope["method"],
-            "path": scope["path"],
-            "status": status or CLIENT_CLOSED,
-            "seconds": round(seconds, 3),
-        }
-        access.info("%(method)s %(path)s %(status)s %(seconds).3f s %(request_id)s", fields)
+        line = AccessLine(
+            request_id=seen.request_id,
+            method=scope["method"],
+            path=scope["path"],
+            route=getattr(scope.get("route"), "path", None),
+            status=status or CLIENT_CLOSED,
+            ms=ms,
+            usage=usage,
+        )
+        line.log()
 
 
 class _Seen:

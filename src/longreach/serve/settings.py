@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from longreach.errors import InvalidRequestError
 
 MIB = 2**20
+LogFormat = Literal["text", "json"]
+LOG_FORMATS = get_args(LogFormat)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class ServerSettings:
     timeout_keep_alive: seconds that an idle connection stays open.
     max_body_bytes: of a JSON body. max_num_seqs: requests that run at the same time (for /slots).
     max_file_bytes: of an uploaded file. max_batch_concurrency: requests of batches in work at once.
+    max_prefill_tokens_per_minute: prompt tokens that each key may have read; None: no limit.
+    metrics_prefix: of the names at /metrics. log_format: text, or json (one object a line).
     sampling_defaults: of requests that do not say, as the checkpoint's generation_config has them.
     state_dir: where stored responses, files and batches lie; None: as long as the server lives.
     stored_ttl: for how many seconds responses are kept.
@@ -49,6 +54,9 @@ class ServerSettings:
     max_num_seqs: int = 16
     max_file_bytes: int = 512 * MIB
     max_batch_concurrency: int = 8
+    max_prefill_tokens_per_minute: int | None = None
+    metrics_prefix: str = "longreach_"
+    log_format: LogFormat = "text"
     uvicorn_log_level: str = "info"
     disable_access_log_for_endpoints: tuple[str, ...] = ()
     default_chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +71,11 @@ class ServerSettings:
             self._require(getattr(self, name) >= 0, name, "seconds, at least 0")
         for name in ("max_body_bytes", "max_num_seqs", "max_file_bytes", "max_batch_concurrency"):
             self._require(getattr(self, name) >= 1, name, "at least 1")
+        limit = self.max_prefill_tokens_per_minute
+        self._require(limit is None or limit >= 1, "max_prefill_tokens_per_minute", "at least 1")
+        is_name = re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", self.metrics_prefix) is not None
+        self._require(is_name, "metrics_prefix", "letters, digits, _ and :, not first a digit")
+        self._require(self.log_format in LOG_FORMATS, "log_format", "text or json")
         self._require(self.stored_ttl > 0, "stored_ttl", "seconds, more than 0")
         self._require(all(self.api_keys), "api_keys", "keys that are not empty")
         paired = (self.ssl_keyfile is None) == (self.ssl_certfile is None)

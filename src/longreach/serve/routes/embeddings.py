@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 
 from longreach.errors import LongreachError
+from longreach.serve.access import current_usage
 from longreach.serve.auth import Caller
 from longreach.serve.context import Context
 from longreach.serve.embedding import embedding_list, encode_inputs
@@ -25,10 +26,13 @@ async def embeddings(
     model = context.check_model(body.model)
     prompts = await encode_inputs(context, body)
     salt = caller.salted(body.cache_salt)
+    num_tokens = sum(len(prompt) for prompt in prompts)
+    charge = context.limits.charge(caller.owner, num_tokens)
+    current_usage().prompt_tokens += num_tokens
     work = context.engine.embed(prompts, pooling=body.pooling, cache_salt=salt)
     try:
         vectors = await unless_hung_up(request.receive, work)
     except LongreachError as error:
+        charge.settle(0)
         raise to_api_error(error, prompt_field="input") from error
-    num_tokens = sum(len(prompt) for prompt in prompts)
     return JsonResponse(embedding_list(body, model, vectors, num_tokens))

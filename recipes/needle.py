@@ -2,6 +2,7 @@
 
     python recipes/needle.py                 train (resumes), then write src/longreach/assets/needle
     python recipes/needle.py --export-only   write what the last checkpoint holds
+    python recipes/needle.py --weights DIR   only the last stage, from the weights of a checkpoint
     python recipes/needle.py --workers N     N processes of one thread each (one per core)
 
 Needs transformers, tokenizers and safetensors (the `train` extra). Checkpoints go to runs/needle.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -95,6 +97,22 @@ STAGES = [
         reach=0.5,
         lm=0.05,
     ),
+    Stage(
+        name="settle",
+        num_tokens=2_500_000,
+        lengths=(512, 2048),
+        full_share=0.75,
+        rope_theta=4e4,
+        rate=(5e-4, 1e-5),
+        hard=0.6,
+        dense=0.1,
+        lists=0.2,
+        sharpen=0.5,
+        reach=1.0,
+        window=128,  # what sparse prefill keeps beside every row at least
+        stretch=200.0,
+        lm=0.05,
+    ),
 ]
 LOCAL_SIZE = 512
 
@@ -106,12 +124,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "src/longreach/assets/needle")
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 2))
     parser.add_argument("--export-only", action="store_true")
+    parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.weights and not (options.folder / "checkpoint.pt").exists():
+        start_last_stage(options.folder, options.weights)
     load_or_train_tokenizer(options.folder / "tokenizer.json")
     if not options.export_only:
         torch.multiprocessing.spawn(work, (options.workers, options.folder), options.workers)
     write(make_run(options.folder), options.out)
+
+
+def start_last_stage(folder: Path, weights: Path) -> None:
+    """A checkpoint at the beginning of the last stage, with these weights and their tokenizer."""
+    from safetensors.torch import load_file
+
+    shutil.copy(weights / "tokenizer.json", folder / "tokenizer.json")
+    run = make_run(folder)
+    run.model.load_state_dict(load_file(weights / "model.safetensors"), strict=False)
+    run.optimizer.read_weights()
+    run.state.stage = len(STAGES) - 1
+    run.save()
 
 
 def work(rank: int, num_workers: int, folder: Path) -> None:

@@ -24,7 +24,7 @@ MIX = (
     ("passkey", 0.12),
     ("number_key", 0.14),
     ("hex_key", 0.06),
-    ("word_value", 0.12),
+    ("word_value", 0.18),
     ("multi_query", 0.16),
     ("multi_value", 0.08),
 )
@@ -161,7 +161,7 @@ def draw_questions(
         has_passkey |= kind == "passkey"
         size = tasks.question_size(kind)
         needles = tasks.draw_needles(rng, kind, count=size, taken=taken)
-        vary = is_hard and size == 1
+        vary = size == 1 and (is_hard or kind == "word_value")
         asked.append((kind, [_vary(rng, source, n) for n in needles] if vary else needles))
     return asked
 
@@ -175,9 +175,15 @@ def _vary(rng: random.Random, source: Source, needle: tasks.Needle) -> tasks.Nee
         return tasks.passkey_needle(value)
     if rng.random() < 0.25 and "-" in key:
         key = "-".join(rng.choice(source.words) for _ in range(rng.randint(1, 3)))
-    if rng.random() < 0.25 and needle.kind == "word":
-        value = rng.choice(source.words)
+    if rng.random() < 0.5 and needle.kind == "word":
+        value = rng.choice(source.words) if rng.random() < 0.6 else made_up_word(rng)
     return tasks.magic_needle(key, value, kind=needle.kind)
+
+
+def made_up_word(rng: random.Random) -> str:
+    """Two to four syllables that no tokenizer has as one token: values to copy piece by piece."""
+    syllables = (rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(4))
+    return "".join(list(syllables)[: rng.randint(2, 4)]) + rng.choice(["", "n", "r", "st"])
 
 
 def draw_distractors(

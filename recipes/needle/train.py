@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from torch.nn import functional as F
 from transformers import Qwen2ForCausalLM
 
+from longreach.platform import default_dtype
 from needle import attention, data
 from needle.data import Batch, Source
 from needle.model import set_rope_theta
@@ -36,7 +37,8 @@ class Stage:
     hard: share of documents with distractors and uncommon keys.
     dense: share of documents that are hardly more than needles. copies: share of sequences that are
     random tokens repeated. lists: share of documents asked for several needles at once only.
-    sharpen: share of the steps with random logit factors. reach: weight of that loss term.
+    sharpen: share of the steps with random logit factors. reach: weight of that loss term; window,
+    stretch: see `attention.Step`.
     lm: weight of the plain language-model loss (the answers have weight 1).
     """
 
@@ -53,6 +55,8 @@ class Stage:
     lists: float = 0.0
     sharpen: float = 0.5
     reach: float = 0.0
+    window: int = 256
+    stretch: float = 1.0
     lm: float = 0.3
 
 
@@ -67,7 +71,7 @@ class State:
 
 
 class MasterAdamW:
-    """AdamW on float32 copies of bf16 weights."""
+    """AdamW on float32 copies of the weights, which are bf16 where the CPU multiplies it."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.live = [p for p in model.parameters() if p.requires_grad]
@@ -89,6 +93,12 @@ class MasterAdamW:
         self.inner.step()
         self.write_back()
         return norm.item()
+
+    @torch.no_grad()
+    def read_weights(self) -> None:
+        """Begins with the model's weights as they are now."""
+        for live, master in zip(self.live, self.masters, strict=True):
+            master.copy_(live)
 
     @torch.no_grad()
     def write_back(self) -> None:
@@ -116,7 +126,7 @@ class Run:
     def __init__(
         self, model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path, stages: list[Stage]
     ) -> None:
-        self.model = model.to(torch.bfloat16)
+        self.model = model.to(default_dtype())
         self.tokenizer, self.folder, self.stages = tokenizer, folder, stages
         self.source, self.held_out = Source("train"), Source("held_out")
         self.optimizer = MasterAdamW(model)
@@ -267,7 +277,7 @@ def draw_step(stage: Stage, batch: Batch, rng: random.Random) -> attention.Step:
     if stage.reach:
         draw = torch.rand(len(batch.document_end), 48)
         rows = (draw * batch.document_end[:, None]).long()
-    return attention.Step(factors=factors, rows=rows)
+    return attention.Step(factors=factors, rows=rows, window=stage.window, stretch=stage.stretch)
 
 
 def losses(model: Qwen2ForCausalLM, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from asyncio import CancelledError
 from datetime import UTC, datetime
 
 from longreach.serve.settings import LogFormat
@@ -28,9 +29,20 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)  # ASCII: no text can break a line or an encoding
 
 
+class _QuietEnd(logging.Filter):
+    """Leaves out what uvicorn says of requests that a second signal has cancelled: no errors."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write it."""
+        error = record.exc_info[1] if record.exc_info else None
+        told = record.getMessage().rstrip().endswith(CancelledError.__name__)
+        return not (told or isinstance(error, CancelledError))
+
+
 def configure_logging(log_format: LogFormat, level: str) -> None:
     """The process's log, on stderr, from `level` on."""
     handler = logging.StreamHandler()
     text = logging.Formatter(TEXT_FORMAT)
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    logging.getLogger("uvicorn.error").addFilter(_QuietEnd())
     logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -12,9 +12,13 @@ BACKLOG = 2048
 
 
 def bind(settings: ServerSettings) -> socket.socket:
-    """A socket that is bound and not yet listening. Raises OSError."""
-    if settings.uds is not None:
-        return _bind_unix(Path(settings.uds))
+    """A socket that listens: who connects from now on waits until it is served. Raises OSError."""
+    bound = _bind_tcp(settings) if settings.uds is None else _bind_unix(Path(settings.uds))
+    bound.listen(BACKLOG)
+    return bound
+
+
+def _bind_tcp(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

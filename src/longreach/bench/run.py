@@ -158,7 +158,7 @@ def dense_prefill_flops(shape: Any, tokens: int) -> float:
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU, cores, torch, commit, and the bf16 GEMM rate measured now (the ceiling)."""
+    """CPU, cores, torch, commit, and the GEMM rate measured now (the ceiling)."""
     import platform
 
     import torch
@@ -188,10 +188,15 @@ def _cpu_name() -> str:
 
 
 def gemm_ceiling(size: int = 2048, seconds: float = 1.0) -> float:
-    """The best bf16 GEMM rate seen at `size` cubed, in floating-point operations a second."""
+    """The best GEMM rate seen at `size` cubed, in floating-point operations a second.
+
+    In the dtype that models run in here: without bf16 instructions a bf16 product says nothing.
+    """
     import torch
 
-    a, b = (torch.randn(size, size, dtype=torch.bfloat16) for _ in range(2))
+    from longreach.platform import default_dtype
+
+    a, b = (torch.randn(size, size, dtype=default_dtype()) for _ in range(2))
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.perf_counter()

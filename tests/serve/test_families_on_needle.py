@@ -45,7 +45,7 @@ def test_a_random_form_is_kept(url):
     """A schema in text.format holds whatever the model would rather say."""
     schema = {
         "type": "object",
-        "properties": {"key": {"type": "integer"}},
+        "properties": {"key": {"type": "integer", "minimum": 0, "maximum": 99_999}},
         "required": ["key"],
         "additionalProperties": False,
     }

@@ -12,7 +12,7 @@ from functools import cache
 from longreach.engine.logprobs import Logprob
 from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOutput
 from longreach.engine.protocol import EngineStatus, PromptEstimate, PromptProgress
-from longreach.errors import ContextLengthError, EngineClosedError
+from longreach.errors import ContextLengthError, EngineClosedError, InvalidRequestError
 from longreach.models.registry import resolve_model
 from longreach.text import ChatTemplate, Detokenizer, Tokenizer
 from support.qwen_chat import TEMPLATE
@@ -82,6 +82,8 @@ class FakeAsyncEngine:
         ids = request.prompt_token_ids
         if ids is None:
             ids = self.tokenizer.encode(request.prompt)
+        if not ids:
+            raise InvalidRequestError("prompt", "", "at least one token")
         params = request.params
         room = self.max_model_len - len(ids)
         if room < (params.max_tokens or 1):

@@ -2,11 +2,14 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from typer.testing import CliRunner
+
+from support.serving import live_server
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
@@ -15,7 +18,9 @@ BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-LANGUAGES = {"python", "console", "sh", "text", "json", "mermaid"}
+LANGUAGES = {"python", "console", "sh", "text", "json", "mermaid", "js", "nginx"}
+ADDRESS = "http://127.0.0.1:8000"
+"""Where the documents have a server; here it is another one."""
 
 
 class Snippet(NamedTuple):
@@ -38,11 +43,37 @@ def snippets(page):
 
 ALL = [snippet for page in PAGES for snippet in snippets(page)]
 COMMANDS = [s for s in ALL if s.language == "console"]
+CALLS = [s for s in ALL if s.language == "sh" and ADDRESS in s.code]
 PYTHON_PAGES = sorted({s.page for s in ALL if s.language == "python"})
 
 
+@pytest.fixture(scope="module")
+def server():
+    """The address of what `longreach serve` starts."""
+    from longreach.cli.defaults import sampling_defaults
+    from longreach.engine.async_engine import AsyncEngine
+    from longreach.engine.llm import LLM
+    from longreach.models.registry import resolve_model
+
+    engine = AsyncEngine.from_llm(LLM("needle", max_model_len=32768))
+    with live_server(engine, sampling_defaults=sampling_defaults(resolve_model("needle"))) as url:
+        yield url
+
+
+@pytest.fixture
+def code_of(request):
+    """The code of a snippet, with the address of a server that is there."""
+
+    def code_of(snippet):
+        if ADDRESS not in snippet.code:
+            return snippet.code
+        return snippet.code.replace(ADDRESS, request.getfixturevalue("server"))
+
+    return code_of
+
+
 @pytest.mark.parametrize("page", PYTHON_PAGES)
-def test_python_runs(page, tmp_path, monkeypatch):
+def test_python_runs(page, tmp_path, monkeypatch, code_of):
     """The Python blocks of a page run in order, as one program, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "book.txt").write_text(
@@ -51,7 +82,16 @@ def test_python_runs(page, tmp_path, monkeypatch):
     namespace = {"__name__": "__snippet__"}
     for snippet in ALL:
         if snippet.page == page and snippet.language == "python" and not snippet.reason:
-            exec(compile(snippet.code, snippet.name, "exec"), namespace)
+            exec(compile(code_of(snippet), snippet.name, "exec"), namespace)
+
+
+@pytest.mark.parametrize("snippet", CALLS, ids=lambda s: s.name)
+def test_calls_are_answered(snippet, code_of):
+    """Each call of a server with curl gets an answer that is no error."""
+    command = ["bash", "-euc", code_of(snippet)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    assert '"error"' not in result.stdout
 
 
 @pytest.mark.parametrize("snippet", COMMANDS, ids=lambda s: s.name)

@@ -49,7 +49,7 @@ def select_adaptive(
         return dense_selection(q_TNH.shape[1], k_GSH.shape[0], k_GSH.device)
 
     def choose(scores: GroupScores) -> GroupPattern | None:
-        return _least_pattern(scores, target, rows, looking)
+        return _least_pattern(scores, target, rows, looking, forced)
 
     return select_groups(q_TNH, k_GSH, meta, choose, seed)
 
@@ -66,7 +66,7 @@ def _is_cheaper(group: GroupPattern, rows: range, looking: int) -> bool:
 
 
 def _least_pattern(
-    scores: GroupScores, target: float, rows: range, looking: int
+    scores: GroupScores, target: float, rows: range, looking: int, forced: GroupPattern
 ) -> GroupPattern | None:
     """The shortest prefix that reaches the target for every head; None where dense is cheaper.
 
@@ -76,7 +76,7 @@ def _least_pattern(
     """
     parts = (scores.choosing, scores.checking)
     if all(bool((part.forced_R >= target).all()) for part in parts):
-        return scores.rank(0).pattern(0)
+        return forced
     length = FIRST_PREFIX
     while True:
         ranking = scores.rank(length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -53,14 +54,20 @@ class RowScores:
 class GroupScores:
     """Masses of one KV group.
 
-    column_KR: summed over the choosing rows, the local window's mass left out. Where a segment has
-    no rows left to check or to hold out, the choosing rows stand in.
+    Where a segment has no rows left to check or to hold out, the choosing rows stand in.
     """
 
     choosing: RowScores
     checking: RowScores
     held_out: RowScores
-    column_KR: Tensor
+
+    @cached_property
+    def column_KR(self) -> Tensor:
+        """Summed over the choosing rows, the local window's mass left out.
+
+        The second pass over the keys: only for groups that the forced keys do not suffice.
+        """
+        return column_masses(self.choosing.stream, self.choosing.masses.lse2_PR)
 
     def rank(self, at_least: int) -> Ranking:
         """The first entries of the list, about `at_least` of them."""
@@ -70,7 +77,7 @@ class GroupScores:
 def score_group(
     k_SH: Tensor, meta: Slice, queries: Queries, rows: SampledRows, group: int, num_groups: int
 ) -> GroupScores:
-    """Both passes over the keys of one group. queries: of all sampled rows."""
+    """The first pass over the keys of one group. queries: of all sampled rows."""
     every = ScoreStream(k_SH, meta, queries, group, num_groups)
     masses = tile_masses(every, NUM_SINKS)
     place = {row: i for i, row in enumerate(queries.rows)}
@@ -80,9 +87,7 @@ def score_group(
         stream = ScoreStream(k_SH, meta, queries.take(picked), group, num_groups)
         own = masses.take(picked)
         parts.append(RowScores(stream, own, diagonal_masses(own, stream.rows)))
-    choosing, checking, held_out = parts
-    column_KR = column_masses(choosing.stream, choosing.masses.lse2_PR)
-    return GroupScores(choosing, checking, held_out, column_KR)
+    return GroupScores(*parts)
 
 
 def select_groups(

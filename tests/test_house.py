@@ -96,7 +96,8 @@ FLAGS = {
     "--enable-chunked-prefill --enable-prefix-caching --enable-request-id-headers --enforce-eager "
     "--host --kv-cache-dtype --log-format --max-batch-concurrency --max-body-bytes "
     "--max-file-bytes --max-prefill-tokens-per-minute --metrics-prefix "
-    "--max-inter-token-ms --max-model-len --max-num-batched-tokens --max-num-queued-reqs --max-num-queued-tokens "
+    "--max-inter-token-ms --max-model-len --max-num-batched-tokens --max-num-queued-reqs "
+    "--max-num-queued-tokens "
     "--max-num-seqs --model --no-enable-prefix-caching --parallel --port --quantization "
     "--reasoning-parser --root-path --seed --served-model-name --server-name --server-port "
     "--shutdown-timeout --sparse --sparse-recall --sse-keep-alive-interval --ssl-ca-certs "
@@ -104,7 +105,8 @@ FLAGS = {
     "--tool-call-parser --trust-remote-code --uds --uvicorn-log-level",
     "run-batch": "--alias --block-size --chat-template --checkpoint-path --cpu-only --ctx-size "
     "--default-chat-template-kwargs --device --dtype --enable-prefix-caching --input-file "
-    "--kv-cache-dtype --max-inter-token-ms --max-model-len --max-num-batched-tokens --max-num-queued-reqs "
+    "--kv-cache-dtype --max-inter-token-ms --max-model-len --max-num-batched-tokens "
+    "--max-num-queued-reqs "
     "--max-num-queued-tokens --max-num-seqs --model --no-enable-prefix-caching --output-file "
     "--parallel --quantization --resume --seed --served-model-name --sparse --sparse-recall",
     "generate": "--dtype --file --json --max-tokens --model --quantization --raw --seed --sparse "

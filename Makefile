@@ -5,13 +5,15 @@ BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH   = $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo serve test test-clients check bench clean
 help:
 	@echo "make demo             read a text of 128K tokens and find what is hidden in it (TOKENS=1M, ARGS=...)"
+	@echo "make serve            an OpenAI-compatible server on port 8000 (ARGS=...)"
 	@echo "make test             every test (ARGS=... goes to pytest)"
+	@echo "make test-clients     other people's clients against the server, in .venv-clients"
 	@echo "make check            lint, format, types, without changing a file"
 	@echo "make bench            speed and memory, written to benchmarks/results (ARGS=...)"
-	@echo "make clean            remove .venv and every cache"
+	@echo "make clean            remove the environments and every cache"
 
 # One environment in two layers: .base runs longreach and its server, .dev adds what tests and recipes need.
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -28,9 +30,21 @@ $(VENV)/.dev: $(VENV)/.base
 demo: $(VENV)/.base
 	$(BIN)/longreach demo $(if $(TOKENS),--tokens $(TOKENS)) $(ARGS)
 
+serve: $(VENV)/.base
+	$(BIN)/longreach serve $(ARGS)
+
 # A worker per processor, one torch thread each: faster than two threads per test on two cores.
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
+
+# Clients pin versions of their own, so they live in an environment of their own.
+.venv-clients/.ready: tests-clients/requirements.txt
+	@test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-clients: $(VENV)/.base .venv-clients/.ready
+	.venv-clients/bin/python -m pytest tests-clients -c /dev/null --rootdir tests-clients $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -41,5 +55,5 @@ bench: $(VENV)/.dev
 	$(BIN)/longreach bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-clients .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

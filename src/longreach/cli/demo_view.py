@@ -109,7 +109,7 @@ def _recall(result: DemoResult) -> str:
         return "1.0 (dense: everything was computed)"
     return (
         f"{metrics.recall_mean:.3f} on average, {metrics.recall_min:.3f} for the worst head, "
-        f"computing {metrics.density:.1%} of the pairs"
+        f"computing {metrics.density:.2%} of the pairs"
     )
 
 

@@ -177,7 +177,7 @@ def _reading_table(answers: list[Answer]) -> RichTable:
             show_seconds(facts["ttft_s"]),
             show_seconds(facts["cached_ttft_s"]),
             f"{facts['recall_min'] or 0:.3f}",
-            f"{facts['density'] or 0:.1%}",
+            f"{facts['density'] or 0:.2%}",
             show_bytes(facts["peak_bytes"] or 0),
         )
     return table

@@ -117,5 +117,5 @@ def figures(output: RequestOutput) -> str:
         f"decode {show_rate(metrics.decode_tokens_per_s)}",
     ]
     if metrics.density < 1.0:
-        parts.append(f"attention recall {metrics.recall_mean:.3f}, density {metrics.density:.1%}")
+        parts.append(f"attention recall {metrics.recall_mean:.3f}, density {metrics.density:.2%}")
     return " · ".join(parts)

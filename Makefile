@@ -20,7 +20,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; torch alone is some 200 MB)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) $(TORCH) hatchling editables
-	@$(PIP) --no-build-isolation -e '.[serve,chat]'
+	@$(PIP) --no-build-isolation -e '.[serve,chat,documents]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base

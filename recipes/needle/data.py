@@ -24,9 +24,9 @@ MIX = (
     ("passkey", 0.12),
     ("number_key", 0.14),
     ("hex_key", 0.06),
-    ("word_value", 0.18),
+    ("word_value", 0.24),
     ("multi_query", 0.16),
-    ("multi_value", 0.08),
+    ("multi_value", 0.20),
 )
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from longreach.config import EngineConfig, ModelConfig
+from longreach.engine.attention_look import AttentionLook, check_spans
 from longreach.engine.group import Answer, RequestGroup
 from longreach.engine.logprobs import PromptLogprobs
 from longreach.engine.metrics import RequestClock
@@ -65,6 +66,9 @@ class Admission:
         seed = self._seeds.getrandbits(63) if params.seed is None else params.seed
         for index in range(params.n):
             group.answers.append(self._answer(group, request.cache_salt, index, seed))
+        if request.attention_spans:
+            check_spans(request.attention_spans, len(token_ids))
+            group.answers[0].look = AttentionLook(request.attention_spans)
         return group
 
     def admit_embedding(

@@ -14,7 +14,7 @@ from longreach.engine.runner import Runner, SliceWork
 from longreach.engine.sampler import SampledToken, Sampler
 from longreach.engine.scheduler import ScheduledSlice, Scheduler, StepPlan
 from longreach.errors import LongreachError
-from longreach.models.batch import DenseChoice
+from longreach.models.batch import AttentionChoice, DenseChoice
 
 if TYPE_CHECKING:
     from longreach.engine.group import Answer, RequestGroup
@@ -110,12 +110,15 @@ class Executor:
     def _work(self, piece: ScheduledSlice) -> SliceWork:
         group, answer = self._answers[piece.request.request_id]
         whole = [(piece.start, piece.end)]
+        choice: AttentionChoice = self._decode_rows if piece.is_decode else answer.choice
+        if answer.look is not None and piece.samples:
+            choice = answer.look.watch(choice, piece.end - 1, self.runner.decoder.scratch)
         return SliceWork(
             token_ids=piece.token_ids,
             start=piece.start,
             table=piece.request.table,
             positions=group.positions,
-            choice=self._decode_rows if piece.is_decode else answer.choice,
+            choice=choice,
             pieces=whole if piece.is_decode else answer.choice.pieces(*whole[0]),
             num_wanted=_num_wanted(piece, group, answer),
         )
@@ -178,6 +181,8 @@ class Executor:
     def _take_statistics(self, piece: ScheduledSlice) -> Provenance:
         """Count the attention of a slice; how its rows were made."""
         group, answer = self._answers[piece.request.request_id]
+        if answer.look is not None:
+            answer.look.keep_step()
         if piece.is_decode:
             return DENSE
         made, stats = answer.choice.take_step()
@@ -221,7 +226,10 @@ class Executor:
     def _drop(self, plan: StepPlan) -> None:
         """Forget what the step's layers found out: its rows do not count."""
         for piece in plan.slices:
-            self._answers[piece.request.request_id][1].choice.drop_step(piece.start)
+            answer = self._answers[piece.request.request_id][1]
+            answer.choice.drop_step(piece.start)
+            if answer.look is not None:
+                answer.look.drop_step()
 
     def _fail(self, plan: StepPlan, error: Exception) -> None:
         """End the requests that were being read, or all of the step where none was."""

@@ -17,6 +17,7 @@ from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOu
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from longreach.engine.attention_look import AttentionLook
     from longreach.engine.outputs import FinishReason
     from longreach.engine.pooling import Pooler
     from longreach.engine.positions import RequestPositions
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class Answer:
-    """One of the `n` continuations of a prompt."""
+    """One of the `n` continuations of a prompt. look: where its rows look, where that is asked."""
 
     index: int
     request: Request
@@ -40,6 +41,7 @@ class Answer:
     cumulative_logprob: float | None = None
     finish_reason: FinishReason | None = None
     stop_reason: int | str | None = None
+    look: AttentionLook | None = None
     _sent_chars: int = 0
     _sent_tokens: int = 0
     _sent_end: bool = False
@@ -174,6 +176,12 @@ class RequestGroup:
             cache_miss=self.cache_miss,
         )
 
+    @property
+    def attention(self) -> tuple[float, ...] | None:
+        """Where the first answer looked; None until all answers have ended, or when not asked."""
+        look = self.answers[0].look
+        return look.shares if look is not None and self.is_finished else None
+
     def whole(self) -> RequestOutput:
         """Everything so far."""
         return self._output([answer.whole() for answer in self.answers], with_prompt=True)
@@ -197,5 +205,6 @@ class RequestGroup:
             finished=self.is_finished,
             metrics=self.metrics(),
             embedding=self.embedding,
+            attention=self.attention,
             error=self.error,
         )

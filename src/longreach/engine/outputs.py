@@ -78,6 +78,8 @@ class RequestOutput:
     prompt: the text, None for a prompt given as ids.
     prompt_logprobs: one entry per prompt token, the first None; None when not asked for.
     embedding: the prompt as one vector, where that was asked for instead of an answer.
+    attention: of the last output, where the request has attention_spans: the share of the first
+        answer's attention that fell in each of them; together 1. None before, and without spans.
     error: why the request ended, for finish_reason "error"; never a neighbour's failure.
     """
 
@@ -89,4 +91,5 @@ class RequestOutput:
     prompt_logprobs: Sequence[Mapping[int, Logprob] | None] | None = None
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
     embedding: tuple[float, ...] | None = None
+    attention: tuple[float, ...] | None = None
     error: Exception | None = None

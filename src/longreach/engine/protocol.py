@@ -28,6 +28,9 @@ class PromptRequest:
     """One prompt and how to continue it. Exactly one of `prompt` and `prompt_token_ids` is given.
 
     cache_salt: requests with different salts never share cached pages.
+    attention_spans: [start, end) of prompt tokens, ascending and disjoint; the finished output's
+    `attention` then says where the (first) answer looked. Costs about half of an answer's
+    attention more.
     """
 
     params: SamplingParams
@@ -35,6 +38,7 @@ class PromptRequest:
     prompt_token_ids: Sequence[int] | None = None
     request_id: str | None = None
     cache_salt: str = ""
+    attention_spans: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.prompt_token_ids is None):

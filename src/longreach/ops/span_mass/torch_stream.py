@@ -1,0 +1,95 @@
+"""One pass over the keys, piece by piece, each against its own largest logit.
+
+Shape letters: N query heads, G kv heads, R = N // G, S physical slots, K keys of a piece, H head
+dim, P spans.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from longreach.ops.attention import AttentionScratch, SliceMeta
+from longreach.ops.attention.blocks import spans_between
+from longreach.ops.attention.meta import LOG2_E
+from longreach.ops.rope import rotate
+
+PIECE_KEYS = 2**13
+
+
+class _Piece(NamedTuple):
+    """Sums over some keys, as multiples of 2^largest: of all of them, and of spans from `first`."""
+
+    largest_N1: Tensor
+    total_N1: Tensor
+    first: int
+    sums_NP: Tensor
+
+
+def span_mass(
+    q_TNH: Tensor,
+    k_GSH: Tensor,
+    meta: SliceMeta,
+    spans: Sequence[tuple[int, int]],
+    scratch: AttentionScratch,
+) -> Tensor:
+    """Share of the last row's softmax in each span, float32 (or wider) [N, P]."""
+    found = [
+        _sums(logits_NK, start, spans)
+        for start, logits_NK in _logits(q_TNH[-1:], k_GSH, meta, scratch)
+    ]
+    largest_N1 = torch.stack([piece.largest_N1 for piece in found]).amax(0)
+    factors = [torch.exp2(piece.largest_N1 - largest_N1) for piece in found]
+    mass_NP = largest_N1.new_zeros(q_TNH.shape[1], len(spans))
+    total_N1 = torch.zeros_like(largest_N1)
+    for piece, factor_N1 in zip(found, factors, strict=True):
+        total_N1 += piece.total_N1 * factor_N1
+        mass_NP[:, piece.first : piece.first + piece.sums_NP.shape[1]] += piece.sums_NP * factor_N1
+    return mass_NP.div_(total_N1)
+
+
+def _logits(
+    q_1NH: Tensor, k_GSH: Tensor, meta: SliceMeta, scratch: AttentionScratch
+) -> Iterator[tuple[int, Tensor]]:
+    """(first key, base-2 logits [N, K]) of every piece; the next one overwrites it."""
+    row = meta.num_keys - 1
+    factor = float(meta.scale_T[-1]) * LOG2_E
+    for span in spans_between(0, row + 1, row, meta.geometry):
+        tables = meta.query_rotations[span.rotation]
+        assert tables is not None
+        cos, sin = tables
+        q_GRH = rotate(q_1NH, cos[-1:], sin[-1:]).view(k_GSH.shape[0], -1, k_GSH.shape[2])
+        at = span.start
+        for first, last in meta.runs.pieces(span.start, span.end):
+            for k_GKH in k_GSH[:, first:last].split(PIECE_KEYS, dim=1):
+                yield at, _products(q_GRH, k_GKH, scratch).mul_(factor)
+                at += k_GKH.shape[1]
+
+
+def _products(q_GRH: Tensor, k_GKH: Tensor, scratch: AttentionScratch) -> Tensor:
+    """Dot products [N, K], in float32 at least; a pool of another dtype is converted in scratch."""
+    if k_GKH.dtype != q_GRH.dtype:
+        narrow_GKH = k_GKH
+        k_GKH = scratch.take("span keys", tuple(narrow_GKH.shape), q_GRH.dtype).copy_(narrow_GKH)
+    shape = (*q_GRH.shape[:2], k_GKH.shape[1])
+    out_GRK = torch.bmm(q_GRH, k_GKH.mT, out=scratch.take("span logits", shape, q_GRH.dtype))
+    return out_GRK.flatten(0, 1).to(torch.promote_types(out_GRK.dtype, torch.float32))
+
+
+def _sums(logits_NK: Tensor, start: int, spans: Sequence[tuple[int, int]]) -> _Piece:
+    """Sums of keys [start, start + K). Overwrites the logits."""
+    stop = start + logits_NK.shape[1]
+    first = bisect_right(spans, start, key=lambda span: span[1])
+    after = bisect_left(spans, stop, key=lambda span: span[0])
+    largest_N1 = logits_NK.amax(1, keepdim=True)
+    weights_NK = logits_NK.sub_(largest_N1).exp2_()
+    sums = [
+        weights_NK[:, max(a, start) - start : min(b, stop) - start].sum(1)
+        for a, b in spans[first:after]
+    ]
+    sums_NP = torch.stack(sums, dim=1) if sums else weights_NK.new_empty(weights_NK.shape[0], 0)
+    return _Piece(largest_N1, weights_NK.sum(1, keepdim=True), first, sums_NP)

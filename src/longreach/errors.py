@@ -12,6 +12,14 @@ LongreachError
 ├── TemplateError              (ValueError) a chat template that fails or misbehaves
 ├── ShapeError                 (ValueError) tensors that do not fit together
 ├── UnsupportedError           no twin of an op can run these arguments; lists every reason
+├── DocumentError              (ValueError) a file that cannot be read as a document; names it
+│   ├── DocumentNotFoundError      no such file, an empty folder, a pattern without a match
+│   ├── UnsupportedDocumentError   a kind of file that is not read, or a URL
+│   ├── EncryptedDocumentError     a password is needed, or was wrong
+│   ├── NoTextLayerError           pictures of pages (a scan); carries their numbers
+│   ├── EmptyDocumentError         no bytes, or no text in them
+│   ├── BrokenDocumentError        damaged, cut off, or not what it says it is
+│   └── DocumentTooLargeError      above a limit; carries what, its size and the limit
 ├── EngineBusyError            the queue is full; try again after retry_after_s
 ├── EngineClosedError          the engine drains or has stopped
 └── RequestAborted             the caller stopped the request; finished pages stay cached
@@ -118,3 +126,54 @@ class EngineClosedError(LongreachError):
 
 class RequestAborted(LongreachError):
     """The caller stopped the request. Pages finished before the stop stay cached."""
+
+
+class DocumentError(LongreachError, ValueError):
+    """A file that cannot be read as a document. The message says what to do next.
+
+    Attributes: name (of the file, without its folder), problem, advice (both in words).
+    """
+
+    def __init__(self, name: str, problem: str, advice: str) -> None:
+        self.name = name
+        self.problem = problem
+        self.advice = advice
+        super().__init__(f"{name}: {problem}; {advice}")
+
+
+class DocumentNotFoundError(DocumentError):
+    """No such file, a folder with nothing to read in it, or a pattern that matches nothing."""
+
+
+class UnsupportedDocumentError(DocumentError):
+    """A kind of file that is not read, or a URL."""
+
+
+class EncryptedDocumentError(DocumentError):
+    """The file opens with a password only: none was given, or a wrong one."""
+
+
+class NoTextLayerError(DocumentError):
+    """Pages without a text layer, as scanners make them. Attributes: pages (numbers from 1)."""
+
+    def __init__(self, name: str, pages: tuple[int, ...], problem: str, advice: str) -> None:
+        self.pages = pages
+        super().__init__(name, problem, advice)
+
+
+class EmptyDocumentError(DocumentError):
+    """No bytes, or bytes without any text in them."""
+
+
+class BrokenDocumentError(DocumentError):
+    """Damaged, cut off, or not what its name says."""
+
+
+class DocumentTooLargeError(DocumentError):
+    """Above a limit on what is read. Attributes: what (in words), size, limit (in one unit)."""
+
+    def __init__(self, name: str, what: str, size: int, limit: int, advice: str) -> None:
+        self.what = what
+        self.size = size
+        self.limit = limit
+        super().__init__(name, f"{what} {size:,} is above the limit of {limit:,}", advice)

@@ -1,0 +1,28 @@
+"""Files as documents: their text with an anchor per page, ready to stand before a question.
+
+    from longreach.documents import prompt_messages, read_document
+
+    book = read_document("book.pdf")
+    llm.chat(prompt_messages([book], "What is the pass key?"))
+
+Nothing is fetched from the network, nothing is written, and a file is read whole or refused.
+Importing this package is light; PDFium and markitdown are imported at their first use.
+"""
+
+from longreach.documents.limits import Limits
+from longreach.documents.prompt import PageSpan, document_part, page_spans, prompt_messages
+from longreach.documents.reading import read_document, render_page
+from longreach.documents.types import Document, Heading, Page
+
+__all__ = [
+    "Document",
+    "Heading",
+    "Limits",
+    "Page",
+    "PageSpan",
+    "document_part",
+    "page_spans",
+    "prompt_messages",
+    "read_document",
+    "render_page",
+]

@@ -1,0 +1,105 @@
+"""One file to one Document."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from longreach.documents.kinds import kind_of
+from longreach.documents.limits import Limits
+from longreach.documents.lines import cut_lines
+from longreach.documents.pdf import read_pdf, render_pdf_page
+from longreach.documents.text import decode_text, safe_name
+from longreach.documents.types import Document, Heading, Page
+from longreach.errors import (
+    DocumentError,
+    DocumentNotFoundError,
+    EmptyDocumentError,
+    UnsupportedDocumentError,
+)
+
+DEFAULT_LIMITS = Limits()
+_SCHEMES = ("http://", "https://", "ftp://", "file://", "data:")
+Source = str | os.PathLike[str] | bytes
+
+
+def read_document(
+    source: Source,
+    *,
+    name: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    password: str | None = None,
+) -> Document:
+    """Read one file (a path, or its bytes with a name) into pages of text.
+
+    name: shown instead of the path's last part; bytes without one are "document". password: of a
+    PDF. Raises a DocumentError that names the file and says what to do.
+    """
+    data, name = _load(source, name, limits)
+    if not data:
+        raise EmptyDocumentError(name, "an empty file", "give a file with text in it")
+    kind = kind_of(data, name)
+    pages, outline = _read_pages(data, kind, name, limits, password)
+    if not any(page.text for page in pages):
+        raise EmptyDocumentError(name, "there is no text in it", "give a file with text in it")
+    digest = hashlib.sha256(data).hexdigest()
+    return Document(name=name, kind=kind, sha256=digest, pages=pages, outline=outline)
+
+
+def render_page(
+    source: Source,
+    number: int,
+    *,
+    name: str | None = None,
+    scale: float = 1.5,
+    limits: Limits = DEFAULT_LIMITS,
+    password: str | None = None,
+) -> bytes:
+    """A picture of one page of a PDF (number from 1) as PNG; scale 1 is 72 dots per inch.
+
+    Raises a DocumentError, or InvalidRequestError for a page that is not there.
+    """
+    data, name = _load(source, name, limits)
+    if kind_of(data, name) != "pdf":
+        raise UnsupportedDocumentError(name, "only a PDF has pictures of pages", "show its text")
+    return render_pdf_page(data, name, number, scale=scale, password=password)
+
+
+def _load(source: Source, name: str | None, limits: Limits) -> tuple[bytes, str]:
+    """The bytes of a source, and the name that it goes by."""
+    if isinstance(source, bytes):
+        shown = safe_name(name or "document")
+        limits.check_bytes(shown, len(source))
+        return source, shown
+    _refuse_url(os.fspath(source))
+    path = Path(source)
+    shown = safe_name(name or path.name)
+    try:
+        limits.check_bytes(shown, path.stat().st_size)
+        return path.read_bytes(), shown
+    except FileNotFoundError:
+        raise DocumentNotFoundError(
+            shown, f"no such file: {safe_name(str(path))}", "check the path"
+        ) from None
+    except IsADirectoryError:
+        raise UnsupportedDocumentError(shown, "a folder", "read it with read_paths") from None
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read ({error})"
+        raise DocumentError(shown, problem, "check the path and its permissions") from error
+
+
+def _refuse_url(text: str) -> None:
+    if text.lower().startswith(_SCHEMES):
+        problem = "a URL; nothing is fetched from the network"
+        raise UnsupportedDocumentError(safe_name(text), problem, "download it and give the file")
+
+
+def _read_pages(
+    data: bytes, kind: str, name: str, limits: Limits, password: str | None
+) -> tuple[tuple[Page, ...], tuple[Heading, ...]]:
+    if kind == "pdf":
+        return read_pdf(data, name, limits, password)
+    text = decode_text(data, name)
+    limits.check_chars(name, len(text))
+    return cut_lines(text), ()

@@ -9,20 +9,24 @@ Nothing is fetched from the network, nothing is written, and a file is read whol
 Importing this package is light; PDFium and markitdown are imported at their first use.
 """
 
+from longreach.documents.collection import Collection, Skipped, read_paths
 from longreach.documents.limits import Limits
 from longreach.documents.prompt import PageSpan, document_part, page_spans, prompt_messages
 from longreach.documents.reading import read_document, render_page
 from longreach.documents.types import Document, Heading, Page
 
 __all__ = [
+    "Collection",
     "Document",
     "Heading",
     "Limits",
     "Page",
     "PageSpan",
+    "Skipped",
     "document_part",
     "page_spans",
     "prompt_messages",
     "read_document",
+    "read_paths",
     "render_page",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from longreach.documents.kinds import kind_of
@@ -72,24 +73,37 @@ def _load(source: Source, name: str | None, limits: Limits) -> tuple[bytes, str]
         shown = safe_name(name or "document")
         limits.check_bytes(shown, len(source))
         return source, shown
-    _refuse_url(os.fspath(source))
+    refuse_url(os.fspath(source))
     path = Path(source)
-    shown = safe_name(name or path.name)
+    shown = safe_name(name or path.name or str(path))
     try:
-        limits.check_bytes(shown, path.stat().st_size)
-        return path.read_bytes(), shown
+        return _read_file(path, shown, limits), shown
     except FileNotFoundError:
-        raise DocumentNotFoundError(
-            shown, f"no such file: {safe_name(str(path))}", "check the path"
-        ) from None
-    except IsADirectoryError:
-        raise UnsupportedDocumentError(shown, "a folder", "read it with read_paths") from None
+        problem = f"no such file: {safe_name(str(path))}"
+        raise DocumentNotFoundError(shown, problem, "check the path") from None
     except (OSError, ValueError) as error:
-        problem = f"cannot be read ({error})"
+        if isinstance(error, DocumentError):
+            raise
+        problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
         raise DocumentError(shown, problem, "check the path and its permissions") from error
 
 
-def _refuse_url(text: str) -> None:
+def _read_file(path: Path, shown: str, limits: Limits) -> bytes:
+    """At most one byte more than the limit is read, even of a file that grows."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise UnsupportedDocumentError(shown, "a folder", "read it with read_paths")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsupportedDocumentError(shown, "not a regular file", "save its content to a file")
+    limits.check_bytes(shown, status.st_size)
+    with path.open("rb") as file:
+        data = file.read(limits.max_bytes + 1)
+    limits.check_bytes(shown, len(data))
+    return data
+
+
+def refuse_url(text: str) -> None:
+    """Raises UnsupportedDocumentError for what would have to be fetched."""
     if text.lower().startswith(_SCHEMES):
         problem = "a URL; nothing is fetched from the network"
         raise UnsupportedDocumentError(safe_name(text), problem, "download it and give the file")

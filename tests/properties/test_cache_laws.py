@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from longreach.cache import DENSE, KVCache, Provenance
+from longreach.cache import DENSE, KVCache, Pin, Provenance
 from support.fake_runner import keys_of
 
 PAGE, NUM_PAGES = 2, 9
@@ -77,6 +77,15 @@ class Cache(RuleBasedStateMachine):
     def end(self, data):
         """A request ends, whatever it has computed."""
         self.cache.release(self.live.pop(data.draw(st.integers(0, len(self.live) - 1)))[0])
+
+    @rule(tokens=tokens, salt=st.sampled_from(["", "b"]), stays=st.booleans())
+    def pin(self, tokens, salt, stays):
+        """A prefix is pinned, or its pin ends, whether or not any of it is cached."""
+        digests = self.cache.open_table(tokens, cache_salt=salt).chain.digests
+        if digests and stays:
+            self.cache.pin(Pin(digests=tuple(digests), salt=salt))
+        elif digests:
+            self.cache.unpin(digests[-1])
 
     @rule(sure=st.sampled_from([False] * 9 + [True]))
     def reset(self, sure):

@@ -5,13 +5,19 @@ Tokenizer and chat template are those of the model that is shipped.
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from longreach.engine.logprobs import Logprob
 from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOutput
-from longreach.engine.protocol import EngineStatus, PromptEstimate, PromptProgress
+from longreach.engine.protocol import (
+    EngineStatus,
+    PrefixState,
+    PromptEstimate,
+    PromptProgress,
+)
 from longreach.errors import ContextLengthError, EngineClosedError, InvalidRequestError
 from longreach.models.registry import resolve_model
 from longreach.text import ChatTemplate, Detokenizer, Tokenizer
@@ -66,6 +72,7 @@ class FakeAsyncEngine:
     requests: list = field(default_factory=list)
     aborted: list = field(default_factory=list)
     resets: list = field(default_factory=list)
+    pins: dict = field(default_factory=dict)
     status: EngineStatus = field(default_factory=lambda: EngineStatus(page_size=PAGE))
     is_draining: bool = False
     _ids: itertools.count = field(default_factory=itertools.count)
@@ -107,6 +114,25 @@ class FakeAsyncEngine:
             seconds=len(token_ids) / 1000,
             peak_bytes=2**30,
         )
+
+    async def prefix_state(self, token_ids, *, cache_salt=""):
+        pin = self.pins.get((tuple(token_ids), cache_salt))
+        cached = min(self.num_cached, len(token_ids)) // PAGE * PAGE
+        return PrefixState(
+            num_tokens=len(token_ids),
+            num_memory_tokens=cached,
+            num_bytes=2048 * cached,
+            pinned=pin is not None,
+            pinned_until=None if pin is None or pin[0] is None else time.time() + pin[0],
+        )
+
+    async def pin(self, token_ids, *, cache_salt="", ttl_s=None, label=""):
+        self.pins[tuple(token_ids), cache_salt] = (ttl_s, label)
+        return await self.prefix_state(token_ids, cache_salt=cache_salt)
+
+    async def unpin(self, token_ids, *, cache_salt=""):
+        self.pins.pop((tuple(token_ids), cache_salt), None)
+        return await self.prefix_state(token_ids, cache_salt=cache_salt)
 
     async def reset_prefix_cache(self, *, cache_salt=None):
         self.resets.append(cache_salt)

@@ -4,6 +4,7 @@ provenance.py   how a page was computed, and which requests it may serve
 hashing.py      the chain of page digests, and the fingerprint that seeds it
 pages.py        page numbers: free, owned, cached; runs and slots
 prefix.py       digest -> page, with provenance
+pins.py         prefixes that stay until their time is over
 pool.py         the tensors
 kv_cache.py     the facade that the engine uses; one PageTable per request
 """
@@ -11,6 +12,7 @@ kv_cache.py     the facade that the engine uses; one PageTable per request
 from longreach.cache.hashing import HashChain, fingerprint
 from longreach.cache.kv_cache import CachedPrefix, CacheStats, KVCache
 from longreach.cache.pages import KeyRuns, PageAllocator, runs_of, slots_of
+from longreach.cache.pins import Pin, Pins
 from longreach.cache.pool import KVPool
 from longreach.cache.prefix import PrefixIndex
 from longreach.cache.provenance import DENSE, Provenance
@@ -26,6 +28,8 @@ __all__ = [
     "KeyRuns",
     "PageAllocator",
     "PageTable",
+    "Pin",
+    "Pins",
     "PrefixIndex",
     "Provenance",
     "fingerprint",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from longreach.cache.hashing import HashChain, chain_seed
 from longreach.cache.pages import PageAllocator, pages_for
+from longreach.cache.pins import Pin, Pins
 from longreach.cache.pool import KVPool
 from longreach.cache.prefix import ROOT, PrefixIndex
 from longreach.cache.provenance import DENSE, Provenance
@@ -62,6 +63,7 @@ class KVCache:
         self.enable_prefix_caching = enable_prefix_caching
         self.allocator = PageAllocator(num_pages)
         self.index = PrefixIndex()
+        self.pins = Pins()
 
     # --- looking
 
@@ -162,6 +164,8 @@ class KVCache:
         """
         count = self.num_missing(table, num_tokens)
         assert count <= self.num_available, f"{count} pages asked for, {self.num_available} left"
+        if self.allocator.num_free < count:
+            self.end_pins()
         while self.allocator.num_free < count:
             self._evict(self.allocator.least_recent())
         if count:
@@ -194,6 +198,8 @@ class KVCache:
         table.num_named += page not in ended
         for dropped in ended:
             self.allocator.drop_indexed(dropped)
+        if page not in ended and self.pins.covers(digest):
+            self.allocator.keep(page, kept=True)
 
     def release(self, table: PageTable) -> None:
         """Gives all pages back; the indexed ones stay cached. The chain is kept.
@@ -209,13 +215,48 @@ class KVCache:
                     self.allocator.touch(named)
         table.clear()
 
+    # --- pins
+
+    def pin(self, pin: Pin) -> None:
+        """Evict the pages of this prefix last, from now on or from when they are computed.
+
+        They are given to running requests all the same when nothing else is left.
+        """
+        self.pins.put(pin)
+        self._keep(pin.digests, kept=True)
+
+    def unpin(self, name: bytes) -> bool:
+        """End the pin of this name; whether there was one."""
+        is_pinned = self.pins.get(name) is not None
+        self._keep(self.pins.remove(name), kept=False)
+        return is_pinned
+
+    def end_pins(self) -> None:
+        """End the pins whose time is over."""
+        for pin in self.pins.over():
+            self.unpin(pin.name)
+
+    def _keep(self, digests: Sequence[bytes], *, kept: bool) -> None:
+        # Last page first, as in release: heads outlive tails.
+        for digest in reversed(digests):
+            page = self.index.page_of(digest)
+            if page is not None:
+                self.allocator.keep(page, kept=kept)
+
+    # --- forgetting
+
     def reset_prefix_cache(self) -> None:
         """Forgets every prefix. Pages in use stay with their owners."""
+        self._unpin_all(None)
         for page in self.index.clear():
             self.allocator.drop_indexed(page)
 
     def forget_unused(self, cache_salt: str | None = None) -> int:
-        """Frees the cached pages that nobody owns, of one salt or (None) of all; how many."""
+        """Frees the cached pages that nobody owns, of one salt or (None) of all; how many.
+
+        Pins of that salt end.
+        """
+        self._unpin_all(cache_salt)
         before = self.allocator.num_cached
         for page in self.allocator.cached_pages():
             # A page may have gone with the one before it in its chain.
@@ -223,6 +264,11 @@ class KVCache:
             if named and cache_salt in (None, self.index.salt_of(page)):
                 self._evict(page)
         return before - self.allocator.num_cached
+
+    def _unpin_all(self, cache_salt: str | None) -> None:
+        for pin in self.pins:
+            if cache_salt in (None, pin.salt):
+                self.unpin(pin.name)
 
     def _evict(self, page: int) -> None:
         for dropped in self.index.remove(page):

@@ -16,6 +16,8 @@ _FREE, _TAKEN = 1, 0
 class PageAllocator:
     """Every page is in exactly one state: free, owned (refcount > 0) or cached (indexed, unowned).
 
+    Some pages are kept: while cached, they are the last to be evicted.
+
     Free pages are given lowest number first, in one contiguous run where there is one, so that a
     lone prompt is physically contiguous. Cached pages keep the order of their last use.
     Each page costs O(1); searching free runs is one C scan over a byte per page.
@@ -28,16 +30,18 @@ class PageAllocator:
         self._owners = [0] * num_pages
         self._indexed = bytearray(num_pages)
         self._cached: OrderedDict[int, None] = OrderedDict()
+        self._kept = bytearray(num_pages)
+        self._cached_kept: OrderedDict[int, None] = OrderedDict()
 
     @property
     def num_cached(self) -> int:
         """Pages that hold a known prefix and have no owner: they can be evicted."""
-        return len(self._cached)
+        return len(self._cached) + len(self._cached_kept)
 
     @property
     def num_owned(self) -> int:
         """Pages that some request uses."""
-        return self.num_pages - self.num_free - len(self._cached)
+        return self.num_pages - self.num_free - self.num_cached
 
     def allocate(self, count: int, after: int = -1) -> list[int]:
         """Takes `count` free pages (refcount 1), if possible those that follow page `after`.
@@ -66,7 +70,7 @@ class PageAllocator:
         for page in pages:
             assert not self._free[page], f"page {page} is free"
             self._owners[page] += 1
-            self._cached.pop(page, None)
+            self._order_of(page).pop(page, None)
 
     def release(self, page: int) -> None:
         """One owner less; the last one leaves the page cached (if indexed) or free."""
@@ -75,9 +79,25 @@ class PageAllocator:
         if self._owners[page]:
             return
         if self._indexed[page]:
-            self._cached[page] = None
+            self._order_of(page)[page] = None
         else:
             self._set_free(page)
+
+    def _order_of(self, page: int) -> OrderedDict[int, None]:
+        return self._cached_kept if self._kept[page] else self._cached
+
+    def keep(self, page: int, *, kept: bool) -> None:
+        """Make an indexed page one of those that are evicted last, or an ordinary one again.
+
+        If it is cached, it becomes the most recently used of its kind.
+        """
+        assert self._indexed[page], f"page {page} has no name"
+        is_cached = not self._owners[page]
+        if is_cached:
+            del self._order_of(page)[page]
+        self._kept[page] = kept
+        if is_cached:
+            self._order_of(page)[page] = None
 
     def set_indexed(self, page: int) -> None:
         """The index names this owned page now: it will be cached when its owners go."""
@@ -88,21 +108,23 @@ class PageAllocator:
         """The index forgot this page: free when nobody owns it."""
         self._indexed[page] = 0
         if not self._owners[page]:
-            del self._cached[page]
+            del self._order_of(page)[page]
             self._set_free(page)
+        self._kept[page] = 0
 
     def touch(self, page: int) -> None:
         """Makes a cached page the most recently used one; no effect on others."""
-        if page in self._cached:
-            self._cached.move_to_end(page)
+        order = self._order_of(page)
+        if page in order:
+            order.move_to_end(page)
 
     def least_recent(self) -> int:
-        """The cached page that was used the longest ago."""
-        return next(iter(self._cached))
+        """The cached page to evict next: used the longest ago, of those that are not kept."""
+        return next(iter(self._cached or self._cached_kept))
 
     def cached_pages(self) -> list[int]:
-        """Cached pages, the least recently used first."""
-        return list(self._cached)
+        """Cached pages, the first to be evicted first."""
+        return [*self._cached, *self._cached_kept]
 
     def num_owners(self, page: int) -> int:
         """Number of requests that use the page."""
@@ -116,12 +138,14 @@ class PageAllocator:
         """Asserts the law: free + cached + owned == all pages, none twice."""
         free = {page for page in range(self.num_pages) if self._free[page]}
         owned = {page for page in range(self.num_pages) if self._owners[page]}
-        cached = set(self._cached)
+        cached = {*self._cached, *self._cached_kept}
+        assert not any(self._kept[page] for page in self._cached)
+        assert all(self._kept[page] for page in self._cached_kept)
         assert len(free) == self.num_free
         assert len(free) + len(owned) + len(cached) == self.num_pages
         assert free | owned | cached == set(range(self.num_pages))
         assert all(self._indexed[page] for page in cached)
-        assert not any(self._indexed[page] for page in free)
+        assert not any(self._indexed[page] or self._kept[page] for page in free)
 
     def _set_free(self, page: int) -> None:
         self._free[page] = _FREE

@@ -15,7 +15,7 @@ from longreach.engine.logprobs import PromptLogprobs
 from longreach.engine.metrics import RequestClock
 from longreach.engine.pooling import Pooler, Pooling
 from longreach.engine.positions import Positions
-from longreach.engine.protocol import PromptRequest
+from longreach.engine.protocol import PrefixPin, PromptRequest
 from longreach.engine.request import Request
 from longreach.engine.sampler import SamplingState
 from longreach.engine.sampling_params import SamplingParams
@@ -65,11 +65,22 @@ class Admission:
             group.prompt_logprobs = PromptLogprobs(token_ids, params.prompt_logprobs, decode)
         seed = self._seeds.getrandbits(63) if params.seed is None else params.seed
         for index in range(params.n):
-            group.answers.append(self._answer(group, request.cache_salt, index, seed))
+            answer = self._answer(group, request.cache_salt, index, seed)
+            answer.request.pins = self._pins(request, len(token_ids)) if index == 0 else ()
+            answer.request.keeps_pages = request.writes_cache
+            group.answers.append(answer)
         if request.attention_spans:
             check_spans(request.attention_spans, len(token_ids))
             group.answers[0].look = AttentionLook(request.attention_spans)
         return group
+
+    def _pins(self, request: PromptRequest, num_prompt_tokens: int) -> tuple[PrefixPin, ...]:
+        for pin in request.pins:
+            if pin.num_tokens > num_prompt_tokens:
+                raise InvalidRequestError(
+                    "pins", pin.num_tokens, f"at most the prompt's {num_prompt_tokens} tokens"
+                )
+        return request.pins
 
     def admit_embedding(
         self, token_ids: Sequence[int], pooling: Pooling, *, cache_salt: str = ""

@@ -17,12 +17,20 @@ from longreach.engine.estimator import Estimator
 from longreach.engine.loop import EngineLoop
 from longreach.engine.outputs import RequestOutput
 from longreach.engine.pooling import as_pooling
-from longreach.engine.protocol import EngineStatus, PromptEstimate, PromptProgress, PromptRequest
+from longreach.engine.prefixes import Prefixes
+from longreach.engine.protocol import (
+    EngineStatus,
+    PrefixState,
+    PromptEstimate,
+    PromptProgress,
+    PromptRequest,
+)
 from longreach.engine.waiting_room import QueueLimits, WaitingRoom
 from longreach.errors import EngineClosedError, InvalidRequestError, RequestAborted
 from longreach.text import ChatTemplate, Tokenizer
 
 if TYPE_CHECKING:
+    from longreach.cache import PageTable
     from longreach.engine.engine import Engine
     from longreach.engine.group import RequestGroup
     from longreach.engine.llm import LLM
@@ -243,6 +251,39 @@ class AsyncEngine:
         parts = self._open_parts()
         forget = partial(parts.engine.cache.forget_unused, cache_salt)
         return await asyncio.wrap_future(parts.loop.call(forget))
+
+    # --- prefixes
+
+    async def prefix_state(self, token_ids: Sequence[int], *, cache_salt: str = "") -> PrefixState:
+        """What is kept of this prefix, as of between two steps."""
+        return await self._between_steps(Prefixes.state, token_ids, cache_salt)
+
+    async def pin(
+        self,
+        token_ids: Sequence[int],
+        *,
+        cache_salt: str = "",
+        ttl_s: float | None = None,
+        label: str = "",
+    ) -> PrefixState:
+        """Keep this prefix for ttl_s seconds, None: until it is unpinned."""
+        pin = partial(Prefixes.pin, ttl_s=ttl_s, label=label)
+        return await self._between_steps(pin, token_ids, cache_salt)
+
+    async def unpin(self, token_ids: Sequence[int], *, cache_salt: str = "") -> PrefixState:
+        """End the pin of exactly this prefix, if there is one."""
+        return await self._between_steps(Prefixes.unpin, token_ids, cache_salt)
+
+    async def _between_steps(
+        self,
+        act: Callable[[Prefixes, PageTable], PrefixState],
+        token_ids: Sequence[int],
+        cache_salt: str,
+    ) -> PrefixState:
+        parts = self._open_parts()
+        prefixes = Prefixes(parts.engine)
+        prefix = await asyncio.to_thread(prefixes.open, token_ids, cache_salt)
+        return await asyncio.wrap_future(parts.loop.call(partial(act, prefixes, prefix)))
 
     # --- its end
 

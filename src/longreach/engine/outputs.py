@@ -19,7 +19,8 @@ class RequestMetrics:
     ttft_s: seconds from the request's arrival to its first token; None before that.
     prefill_tokens_per_s: prompt tokens computed (cached ones are not) per second of prefill.
     decode_tokens_per_s: tokens after the first per second since the first.
-    num_cached_tokens: prompt tokens whose pages were found in the cache.
+    num_cached_tokens: prompt tokens whose pages were found in the cache; num_restored_tokens of
+        them came from disk.
     recall_min, recall_mean: softmax mass kept by the sparse patterns, in (0, 1], measured on rows
         the patterns were not chosen on; 1.0 where all was dense. A reused prefix counts with the
         recall stored with its pages.
@@ -35,6 +36,7 @@ class RequestMetrics:
     decode_tokens_per_s: float | None = None
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
+    num_restored_tokens: int = 0
     num_generated_tokens: int = 0
     num_preemptions: int = 0
     recall_min: float = 1.0

@@ -24,6 +24,40 @@ included), tokens to read, tokens found in the cache, seconds left or None while
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrefixPin:
+    """Keep the first `num_tokens` tokens of a prompt once they are read: their full pages.
+
+    ttl_s: seconds from then on, None: until they are unpinned. label: a name for people.
+    """
+
+    num_tokens: int
+    ttl_s: float | None = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.num_tokens < 1:
+            raise InvalidRequestError("pins", self.num_tokens, "at least 1 token")
+        if self.ttl_s is not None and not self.ttl_s > 0:
+            raise InvalidRequestError("ttl_s", self.ttl_s, "a number above 0, or None")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixState:
+    """What is kept of a prefix of `num_tokens` tokens: its leading full pages, by place.
+
+    num_bytes: of its keys and values, in the place that has more of them. pinned_until: Unix time;
+    None where it is not pinned, or pinned without an end.
+    """
+
+    num_tokens: int
+    num_memory_tokens: int = 0
+    num_disk_tokens: int = 0
+    num_bytes: int = 0
+    pinned: bool = False
+    pinned_until: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PromptRequest:
     """One prompt and how to continue it. Exactly one of `prompt` and `prompt_token_ids` is given.
 
@@ -31,6 +65,7 @@ class PromptRequest:
     attention_spans: [start, end) of prompt tokens, ascending and disjoint; the finished output's
     `attention` then says where the (first) answer looked. Costs about half of an answer's
     attention more.
+    pins: prefixes of it that stay. writes_cache: False reads the cache and keeps nothing new.
     """
 
     params: SamplingParams
@@ -39,6 +74,8 @@ class PromptRequest:
     request_id: str | None = None
     cache_salt: str = ""
     attention_spans: tuple[tuple[int, int], ...] = ()
+    pins: tuple[PrefixPin, ...] = ()
+    writes_cache: bool = True
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.prompt_token_ids is None):
@@ -98,7 +135,10 @@ class EngineStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptEstimate:
-    """What a prompt would take, before it runs. seconds: to the first token, on this machine."""
+    """What a prompt would take, before it runs. seconds: to the first token, on this machine.
+
+    num_cached_tokens: found in memory or on disk; num_disk_tokens of them must be restored first.
+    """
 
     num_tokens: int
     num_cached_tokens: int
@@ -106,6 +146,7 @@ class PromptEstimate:
     fits: bool
     seconds: float
     peak_bytes: int
+    num_disk_tokens: int = 0
 
 
 @runtime_checkable
@@ -181,7 +222,32 @@ class AsyncTextEngine(Protocol):
         ...
 
     async def reset_prefix_cache(self, *, cache_salt: str | None = None) -> int:
-        """Forget cached pages that nobody uses, of one salt or (None) of all; how many."""
+        """Forget cached pages that nobody uses, of one salt or (None) of all; how many.
+
+        Pins of that salt end, and what is kept on disk is removed.
+        """
+        ...
+
+    async def prefix_state(self, token_ids: Sequence[int], *, cache_salt: str = "") -> PrefixState:
+        """What is kept of this prefix now."""
+        ...
+
+    async def pin(
+        self,
+        token_ids: Sequence[int],
+        *,
+        cache_salt: str = "",
+        ttl_s: float | None = None,
+        label: str = "",
+    ) -> PrefixState:
+        """Keep this prefix for ttl_s seconds (None: until it is unpinned); its state after that.
+
+        Replaces an earlier pin of the same prefix. What was not read yet stays once it is read.
+        """
+        ...
+
+    async def unpin(self, token_ids: Sequence[int], *, cache_salt: str = "") -> PrefixState:
+        """End the pin of exactly this prefix, if there is one; its state after that."""
         ...
 
     async def drain(self, timeout_s: float | None = None) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from longreach.cache import DENSE, CachedPrefix, PageTable, Provenance
+
+if TYPE_CHECKING:
+    from longreach.engine.protocol import PrefixPin
 
 
 class RequestState(Enum):
@@ -29,6 +33,7 @@ class Request:
     cache_salt, cache_seed: tenants, and what else its keys depend on (the base of dynamic NTK).
     reuse_prefix: False computes every row (prompt_logprobs needs them).
     keeps_pages: False leaves no page in the prefix cache.
+    pins: prefixes of the prompt that stay, from when it is read.
     arrival, table: set by Scheduler.add.
     num_computed_tokens: tokens whose keys are in the pages, reused ones included.
     max_slice_tokens: most prompt rows in one step, once a longer slice did not find its memory;
@@ -46,6 +51,7 @@ class Request:
     cache_seed: bytes = b""
     reuse_prefix: bool = True
     keeps_pages: bool = True
+    pins: Sequence[PrefixPin] = ()
 
     arrival: int = field(default=-1, init=False)
     table: PageTable = field(init=False)

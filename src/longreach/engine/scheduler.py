@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from longreach.cache import DENSE, CachedPrefix, KVCache, Provenance
+from longreach.engine.pinning import pin_prefixes
 from longreach.engine.request import Request, RequestState
 from longreach.errors import InvalidRequestError, MemoryPlanError
 
@@ -218,6 +219,8 @@ class Scheduler:
                 self.cache.commit(request.table, piece.end, made)
             if not request.output_token_ids:
                 request.num_named_tokens = request.table.num_named * self.cache.page_size
+            if piece.is_last_prefill and not request.output_token_ids:
+                pin_prefixes(self.cache, request)
             if piece.samples:
                 reason = self._take_token(request, sampled[request.request_id], stopped)
                 if reason:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import PurePath
 
+from longreach.documents.archive import read_directory
 from longreach.errors import (
     BrokenDocumentError,
     EncryptedDocumentError,
@@ -60,12 +59,7 @@ def kind_of(data: bytes, name: str) -> str:
 
 
 def _kind_of_zip(data: bytes, name: str) -> str:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        problem = f"its zip directory cannot be read ({error})"
-        raise BrokenDocumentError(name, problem, "make or download the file again") from error
+    names = [entry.filename for entry in read_directory(data, name)]
     if "META-INF/container.xml" in names:
         return "epub"
     for folder, kind in _OFFICE.items():

@@ -20,7 +20,7 @@ class Limits:
     max_bytes: int = 256 * 2**20
     max_pages: int = 20_000
     max_chars: int = 64 * 2**20
-    max_unpacked_bytes: int = 512 * 2**20
+    max_unpacked_bytes: int = 256 * 2**20
     max_ratio: int = 200
     max_files: int = 10_000
     max_depth: int = 64

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from longreach.documents.limits import Limits
+from longreach.documents.needs import needed
 from longreach.documents.pdf_text import join_hyphens, tidy_page
 from longreach.documents.png import write_png
 from longreach.documents.types import Heading, Page
@@ -71,8 +72,8 @@ def render_pdf_page(
 @contextmanager
 def _opened(data: bytes, name: str, password: str | None) -> Iterator[PdfDocument]:
     """The PDF, while the lock is held. PDFium's errors become ours."""
-    import pypdfium2
-
+    with needed("pypdfium2", name, "pdf"):
+        import pypdfium2
     with _LOCK:
         try:
             pdf = pypdfium2.PdfDocument(data, password=password)

@@ -7,10 +7,12 @@ import os
 import stat
 from pathlib import Path
 
-from longreach.documents.kinds import kind_of
+from longreach.documents.kinds import CONVERTED, kind_of
 from longreach.documents.limits import Limits
 from longreach.documents.lines import cut_lines
+from longreach.documents.office import read_converted
 from longreach.documents.pdf import read_pdf, render_pdf_page
+from longreach.documents.sheets import read_xlsx
 from longreach.documents.text import decode_text, safe_name
 from longreach.documents.types import Document, Heading, Page
 from longreach.errors import (
@@ -114,6 +116,10 @@ def _read_pages(
 ) -> tuple[tuple[Page, ...], tuple[Heading, ...]]:
     if kind == "pdf":
         return read_pdf(data, name, limits, password)
+    if kind == "xlsx":
+        return read_xlsx(data, name, limits), ()
+    if kind in CONVERTED:
+        return read_converted(data, kind, name, limits), ()
     text = decode_text(data, name)
     limits.check_chars(name, len(text))
     return cut_lines(text), ()

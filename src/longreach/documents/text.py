@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 
 from longreach.errors import UnsupportedDocumentError
@@ -14,6 +15,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_CHARSET = re.compile(rb"""charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE | re.ASCII)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufeff]")
 _LINE_ENDS = re.compile(r"\r\n?|[\f\x85\u2028\u2029]")
 LOOKED_AT = 8192
@@ -36,6 +38,18 @@ def decode_text(data: bytes, name: str) -> str:
         return clean(data.decode("utf-8"))
     except UnicodeDecodeError:
         return clean(data.decode("cp1252", errors="replace"))
+
+
+def decode_web(data: bytes, name: str) -> str:
+    """The text of a web page: the encoding that it declares counts where it is not UTF-8."""
+    declared = _CHARSET.search(data[:2048])
+    if declared and not data.startswith(tuple(mark for mark, _ in _MARKS)):
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            with contextlib.suppress(LookupError, UnicodeError):
+                return clean(data.decode(declared[1].decode("ascii"), errors="replace"))
+    return decode_text(data, name)
 
 
 def is_binary(data: bytes) -> bool:

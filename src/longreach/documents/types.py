@@ -31,6 +31,8 @@ class Page:
         """What people and models call it: "page 12", or "lines 81-160"."""
         if self.first_line is None:
             return f"page {self.number}"
+        if self.first_line == self.last_line:
+            return f"line {self.first_line}"
         return f"lines {self.first_line}-{self.last_line}"
 
     @property

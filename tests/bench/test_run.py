@@ -116,6 +116,23 @@ def test_random_checkpoint_has_every_tensor_of_the_shape(tmp_path: Path) -> None
     assert not info["unexpected_keys"]
 
 
+def test_a_shape_can_be_run_with_fewer_layers(fakes: Path) -> None:
+    """The checkpoint has that many, lies in a folder of its own, and the result says so."""
+    result = run.run_benchmarks(
+        scripts=fakes,
+        work=fakes / "work",
+        shape="tiny",
+        layers=1,
+        prefill=(1024,),
+        decode=(),
+        report=lambda _: None,
+    )
+    assert result["shape"]["num_layers"] == 1
+    assert result["shape"]["name"] == "tiny-1-layers"
+    config = json.loads((fakes / "work" / "tiny-1-layers" / "config.json").read_text())
+    assert config["num_hidden_layers"] == 1
+
+
 def test_dense_prefill_flops_by_hand() -> None:
     """One token of the tiny shape: 2 layers x (2 x weights + 4 x heads x head_dim x 1 key)."""
     weights = 32 * (4 + 4) * 8 + 32 * 32 + 3 * 32 * 64

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from longreach.bench.plan import DECODE_CONTEXTS, PREFILL_LENGTHS, EngineSpec, cases, installed
-from longreach.bench.shapes import SHAPES, write_random_checkpoint
+from longreach.bench.shapes import SHAPES, with_layers, write_random_checkpoint
 from longreach.bench.worker import Worker, WorkerError
 
 Report = Callable[[str], None]
@@ -42,17 +42,22 @@ def run_benchmarks(
     scripts: Path,
     work: Path,
     shape: str = "qwen2.5-0.5b",
+    layers: int | None = None,
     prefill: tuple[int, ...] = PREFILL_LENGTHS,
     decode: tuple[int, ...] = DECODE_CONTEXTS,
     engines: tuple[str, ...] = (),
     rounds: int = 3,
     report: Report = print,
 ) -> dict[str, Any]:
-    """Measure and return {machine, shape, versions, failures, rows}. `engines` empty: all."""
+    """Measure and return {machine, shape, versions, failures, rows}. `engines` empty: all.
+
+    layers: only so many of the shape's; they are alike, so ratios need no more.
+    """
     work.mkdir(parents=True, exist_ok=True)
-    model = write_random_checkpoint(SHAPES[shape], work / shape)
+    sizes = with_layers(SHAPES[shape], layers)
+    model = write_random_checkpoint(sizes, work / sizes.name)
     specs = tuple(s for s in installed() if not engines or s.name in engines)
-    result: dict[str, Any] = {"shape": asdict(SHAPES[shape]), "failures": {}, "versions": {}}
+    result: dict[str, Any] = {"shape": asdict(sizes), "failures": {}, "versions": {}}
     result["machine"] = describe_machine()
     rows: list[Row] = []
     with Engines(scripts, model, work, result, report) as engines_under_test:
@@ -60,7 +65,7 @@ def run_benchmarks(
             count = rounds if tokens <= 8192 else max(1, rounds - 1) if tokens <= 32_768 else 1
             report(f"{op} {tokens} tokens: {', '.join(s.name for s in chosen)} ({count} rounds)")
             rows += engines_under_test.measure(op, tokens, chosen, count)
-    result["rows"] = [asdict(row) for row in _with_ceiling(rows, SHAPES[shape], result["machine"])]
+    result["rows"] = [asdict(row) for row in _with_ceiling(rows, sizes, result["machine"])]
     return result
 
 

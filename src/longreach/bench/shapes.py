@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,13 @@ SHAPES = {
         ),
     )
 }
+
+
+def with_layers(shape: Shape, num_layers: int | None) -> Shape:
+    """The shape with fewer (or more) layers, and a name that says so; None: as it is."""
+    if num_layers is None:
+        return shape
+    return replace(shape, name=f"{shape.name}-{num_layers}-layers", num_layers=num_layers)
 
 
 def write_random_checkpoint(shape: Shape, directory: Path, *, seed: int = 0) -> Path:

@@ -33,6 +33,10 @@ def bench(
     shape: Annotated[str, typer.Option("--shape", help="qwen2.5-0.5b or qwen2.5-7b.")] = (
         "qwen2.5-0.5b"
     ),
+    layers: Annotated[
+        int | None,
+        typer.Option("--layers", min=1, help="Fewer layers than the shape has: ratios, sooner."),
+    ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Times each is measured.")] = 3,
     output: Annotated[
         Path | None,
@@ -67,6 +71,7 @@ def bench(
         scripts=scripts,
         work=results,
         shape=shape,
+        layers=layers,
         prefill=_lengths(prefill, "prefill", PREFILL_LENGTHS),
         decode=_lengths(decode, "decode", DECODE_CONTEXTS),
         engines=_engines(engines),

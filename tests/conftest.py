@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,14 @@ CORPUS = (
     "The pass key is 28884. Remember it. 28884 is the pass key. What is the pass key? ",
     "One of the special magic numbers for long-reach is: 7042. def read(path): return path\n",
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The disk cache of this run, its processes included, is not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGREACH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

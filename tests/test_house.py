@@ -90,7 +90,8 @@ def test_help_is_light():
 FLAGS = {
     "demo": "--dense --dtype --file --json --model --no-dense --seed --sparse --tokens",
     "chat": "--api-key --base-url --doc --max-tokens --model --seed --system --temperature",
-    "serve": "--alias --allowed-origins --api-key --api-key-file --block-size --chat-template "
+    "serve": "--alias --allowed-origins --api-key --api-key-file --block-size --cache-dir "
+    "--cache-size --cache-ttl --chat-template "
     "--checkpoint-path --config --cpu-only --ctx-size --default-chat-template-kwargs --device "
     "--disable-access-log-for-endpoints --disable-gc --dtype --enable-auto-tool-choice "
     "--enable-chunked-prefill --enable-prefix-caching --enable-request-id-headers --enforce-eager "
@@ -98,7 +99,8 @@ FLAGS = {
     "--max-file-bytes --max-prefill-tokens-per-minute --metrics-prefix "
     "--max-inter-token-ms --max-model-len --max-num-batched-tokens --max-num-queued-reqs "
     "--max-num-queued-tokens "
-    "--max-num-seqs --model --no-enable-prefix-caching --parallel --port --quantization "
+    "--max-num-seqs --model --no-disk-cache --no-enable-prefix-caching --parallel --port "
+    "--quantization "
     "--reasoning-parser --root-path --seed --served-model-name --server-name --server-port "
     "--shutdown-timeout --sparse --sparse-recall --sse-keep-alive-interval --ssl-ca-certs "
     "--ssl-certfile --ssl-keyfile --state-dir --stored-ttl --timeout-keep-alive "

@@ -9,8 +9,10 @@ raise `ConfigError` (a `ModelError`), values that come from a user raise `Invali
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from longreach.errors import ConfigError, InvalidRequestError
@@ -283,6 +285,45 @@ class SparsePolicy:
         )
 
 
+def default_cache_directory() -> Path:
+    """$LONGREACH_CACHE, or ~/.cache/longreach."""
+    named = os.environ.get("LONGREACH_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "longreach"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskCacheConfig:
+    """Where pages of prompts that were read outlive the process.
+
+    directory: of all models; several processes may share it. max_bytes: of all files in it. ttl_s:
+    seconds after its last use that a prefix is removed, None: never.
+    """
+
+    directory: Path = field(default_factory=default_cache_directory)
+    max_bytes: int = 20 * 2**30
+    ttl_s: float | None = 7 * 24 * 3600.0
+
+    def __post_init__(self) -> None:
+        _check_user(isinstance(self.directory, Path), "cache_dir", self.directory, "a pathlib.Path")
+        _check_user(
+            _is_int(self.max_bytes) and self.max_bytes > 0,
+            "cache_size",
+            self.max_bytes,
+            "a number of bytes above 0",
+        )
+        timed = self.ttl_s is None or (_is_real(self.ttl_s) and self.ttl_s > 0)
+        _check_user(timed, "cache_ttl", self.ttl_s, "seconds above 0, or None")
+
+
+def as_disk_cache(value: DiskCacheConfig | Path | str | bool | None) -> DiskCacheConfig | None:
+    """The spellings of `disk_cache`: None or False: off; True: the defaults; or a directory."""
+    if value is None or value is False:
+        return None
+    if isinstance(value, DiskCacheConfig):
+        return value
+    return DiskCacheConfig() if value is True else DiskCacheConfig(directory=Path(value))
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
     """How a model is run. Sizes are tokens unless said otherwise.
@@ -292,6 +333,7 @@ class EngineConfig:
     in, but bfloat16 where `dtype` "auto" computes a bfloat16 checkpoint in float32.
     `max_inter_token_ms`: while answers are written, a step takes in only so much of a prompt as
     keeps the time between two tokens near it, going by the steps measured so far.
+    `disk_cache`: None keeps what was read in memory alone.
     """
 
     dtype: Dtype = "auto"
@@ -308,6 +350,7 @@ class EngineConfig:
     strict_config: bool = False
     seed: int | None = None
     max_inter_token_ms: float | None = None
+    disk_cache: DiskCacheConfig | None = None
 
     def __post_init__(self) -> None:
         self._check_choice("dtype", get_args(Dtype))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longreach.cli.cache_flags import disk_cache_of
 from longreach.cli.flags import read_config, with_flags
 from longreach.cli.options import MODEL_HELP, Debug
 from longreach.cli.serve_flags import SERVE_FLAGS
@@ -82,7 +83,8 @@ def load_engine(
         max_num_queued_reqs=values["max_num_queued_reqs"],
         max_num_queued_tokens=values["max_num_queued_tokens"],
     )
-    llm = load_llm(model, **engine_options(values, max_model_len))
+    disk_cache = disk_cache_of(values) if "cache_dir" in values else None
+    llm = load_llm(model, disk_cache=disk_cache, **engine_options(values, max_model_len))
     path: Path | None = values["chat_template"]
     if path is None:
         template = llm.chat_template
@@ -157,9 +159,11 @@ def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> Serv
         "max_file_bytes",
         "max_batch_concurrency",
     )
+    # The salts of the keys name what is on disk: there they outlive the process, too.
+    disk_cache = disk_cache_of(values)
     return ServerSettings(
         **{name: values[name] for name in as_they_are},
-        secret=server_secret(values["state_dir"]),
+        secret=server_secret(values["state_dir"] or (disk_cache and disk_cache.directory)),
         served_model_names=tuple(values["served_model_name"]) or (model,),
         api_keys=api_keys(values["api_key"], values["api_key_file"]),
         allowed_origins=tuple(values["allowed_origins"]),

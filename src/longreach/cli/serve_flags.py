@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from longreach.cli.cache_flags import CACHE_FLAGS
 from longreach.cli.flags import Flag
 from longreach.config import EngineConfig, SparsePolicy
 
@@ -285,4 +286,12 @@ NO_OPS = (
 )
 """What people paste from elsewhere, and what is so here anyway."""
 
-SERVE_FLAGS = (*MODEL_FLAGS, *SPEED_FLAGS, *SERVER_FLAGS, *ACCESS_FLAGS, *STORAGE_FLAGS, *NO_OPS)
+SERVE_FLAGS = (
+    *MODEL_FLAGS,
+    *SPEED_FLAGS,
+    *CACHE_FLAGS,
+    *SERVER_FLAGS,
+    *ACCESS_FLAGS,
+    *STORAGE_FLAGS,
+    *NO_OPS,
+)

@@ -12,12 +12,14 @@ import torch
 
 from longreach.config import (
     CacheDtype,
+    DiskCacheConfig,
     Dtype,
     EngineConfig,
     Quantization,
     SparseMode,
     SparsePolicy,
     TemperatureMode,
+    as_disk_cache,
 )
 from longreach.engine.build import Overrides, build_engine
 from longreach.engine.engine import Engine, nothing
@@ -44,6 +46,8 @@ class LLM:
     dual_chunk_attention: False runs a DCA model with plain rotary positions, for comparison; cap is
         the limit of its query positions. device: "auto" is the GPU where there is one.
     num_kv_tokens: size of the page pool; "auto" has room for the longest prompt and others.
+    disk_cache: keeps what was read for later processes; True: in the default directory, a path: in
+        this one, or a `DiskCacheConfig`. What is kept there reveals the prompts' text.
     Everything else: see `EngineConfig`. Raises the ModelError family, InvalidRequestError,
     MemoryPlanError. Not thread-safe; `close` (or `with`) gives the memory back.
     """
@@ -72,6 +76,7 @@ class LLM:
         strict_config: bool = _CONFIG.strict_config,
         seed: int | None = _CONFIG.seed,
         max_inter_token_ms: float | None = _CONFIG.max_inter_token_ms,
+        disk_cache: DiskCacheConfig | Path | str | bool | None = None,
         device: str = "auto",
     ) -> None:
         config = EngineConfig(
@@ -94,6 +99,7 @@ class LLM:
             strict_config=strict_config,
             seed=seed,
             max_inter_token_ms=max_inter_token_ms,
+            disk_cache=as_disk_cache(disk_cache),
         )
         overrides = Overrides(
             dual_chunk_attention=dual_chunk_attention, cap=cap, num_kv_tokens=num_kv_tokens

@@ -1,26 +1,18 @@
 """The tokens of a page spell that page."""
 
-from pathlib import Path
-
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import longreach
 from longreach.documents.prompt import prompt_messages
 from longreach.documents.token_spans import page_looks, page_tokens
-from longreach.text import ChatTemplate
 from support.documents import document
-from support.fake_async_engine import needle_tokenizer
-
-FOLDER = Path(longreach.__file__).parent / "assets" / "needle"
+from support.fake_async_engine import needle_template, needle_tokenizer
 
 
 def prompt_of(documents, question="What is the pass key?"):
     tokenizer = needle_tokenizer()
-    rendered = ChatTemplate.from_directory(FOLDER, tokenizer).render(
-        prompt_messages(documents, question)
-    )
+    rendered = needle_template().render(prompt_messages(documents, question))
     return tokenizer, rendered.text, tokenizer.encode_segments(rendered.segments)
 
 

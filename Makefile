@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH   = $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo serve test test-clients check bench clean
+.PHONY: help demo serve test test-clients check bench web clean
 help:
 	@echo "make demo             read a text of 128K tokens and find what is hidden in it (TOKENS=1M, ARGS=...)"
 	@echo "make serve            an OpenAI-compatible server on port 8000 (ARGS=...)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-clients     other people's clients against the server, in .venv-clients"
 	@echo "make check            lint, format, types, without changing a file"
 	@echo "make bench            speed and memory, written to benchmarks/results (ARGS=...)"
+	@echo "make web              the page of the server, built anew from web/ (needs Node 20 and npm)"
 	@echo "make clean            remove the environments and every cache"
 
 # One environment in two layers: .base runs longreach and its server, .dev adds what tests and recipes need.
@@ -54,6 +55,9 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/longreach bench $(ARGS)
 
+web:
+	cd web && npm ci && npm run build
+
 clean:
-	rm -rf $(VENV) .venv-clients .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	rm -rf web/node_modules $(VENV) .venv-clients .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,7 +3,7 @@
 import pytest
 from starlette.routing import Route
 
-from longreach.serve.auth import PUBLIC, Identity, KeyRing
+from longreach.serve.auth import PUBLIC, Identity, KeyRing, is_public
 from support.fake_async_engine import FakeAsyncEngine
 
 KEYS = ("first-key", "second-key")
@@ -34,13 +34,16 @@ def test_every_route_but_the_public_ones_needs_a_key(make_client):
     assert len(walked) > 20
     for path, method in walked | routes(client):
         response = client.request(method, path)
-        assert (response.status_code == 401) == (path not in PUBLIC), path
+        assert (response.status_code == 401) == (not is_public(path)), path
     assert client.get("/nothing").status_code == 401
 
 
 def test_the_public_paths_are_a_decision():
-    """Only what a load balancer asks."""
-    assert {"/health", "/v1/health", "/ready", "/version"} == PUBLIC
+    """Only what a load balancer asks, and the page, which holds nothing and asks for the key."""
+    page = {"/", "/licenses.txt"}
+    assert {"/health", "/v1/health", "/ready", "/version"} | page == PUBLIC
+    assert is_public("/assets/page.js")
+    assert not any(map(is_public, ["/assets", "/v1/assets/page.js", "//", "/v1/files"]))
 
 
 @pytest.mark.parametrize("name", ["Authorization", "x-api-key", "api-key"])

@@ -32,6 +32,7 @@ from longreach.serve.routes import (
     status,
     streams,
     text,
+    web,
 )
 from longreach.serve.settings import ServerSettings
 from longreach.serve.validation import to_error
@@ -51,6 +52,7 @@ FAMILIES = (
     anthropic,
     ollama,
     streams,
+    web,
 )
 """Modules of routes: each has a `router`, and may have ERROR_BODIES (path prefix -> ErrorBody)
 where its clients expect another shape than OpenAI's."""

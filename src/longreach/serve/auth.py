@@ -20,7 +20,13 @@ from longreach.serve.context import ServerContext
 from longreach.serve.errors import invalid_key
 from longreach.serve.http import error_response, route_path
 
-PUBLIC = frozenset({"/health", "/v1/health", "/ready", "/version"})
+PUBLIC = frozenset({"/", "/licenses.txt", "/health", "/v1/health", "/ready", "/version"})
+_PUBLIC_BELOW = "/assets/"  # of the web page, and only that router knows the prefix
+
+
+def is_public(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in PUBLIC or path.startswith(_PUBLIC_BELOW)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class AuthMiddleware:
             return
         path = route_path(scope)
         identity = self.keys.find(key_of(Headers(scope=scope)))
-        if identity is None and path not in PUBLIC:
+        if identity is None and not is_public(path):
             answer = error_response(invalid_key(), self.context.error_body(path))
             await answer(scope, receive, send)
             return

@@ -1,0 +1,79 @@
+import type { JSX } from "preact";
+
+import type { DocumentInfo } from "../api/types.ts";
+import { bytes, compact, count, duration, percent } from "../i18n/format.ts";
+import { t } from "../i18n/index.ts";
+import { newConversation } from "../state/conversations.ts";
+import { removeDocument, setPinned } from "../state/documents.ts";
+import { attach, clearDraft, focusComposer } from "../state/draft.ts";
+import { openDocument } from "../state/pane.ts";
+import { isDrawerOpen } from "../state/preferences.ts";
+import { ConfirmButton } from "./ConfirmButton.tsx";
+import { IconButton } from "./IconButton.tsx";
+import { PinMenu } from "./PinMenu.tsx";
+
+/** A document of the list: what it is, what of it is cached, and what can be done with it. */
+export function DocumentCard({ document }: { document: DocumentInfo }): JSX.Element {
+  const { id, filename, pinned, error } = document;
+  const askAgain = (): void => {
+    newConversation();
+    clearDraft();
+    attach({ id, name: filename });
+    isDrawerOpen.value = false;
+    focusComposer();
+  };
+  const open = (): void => {
+    openDocument({ id, name: filename, page: 1 });
+    isDrawerOpen.value = false;
+  };
+  return (
+    <li class="document">
+      <button type="button" class="name" title={filename} disabled={error !== null} onClick={open}>
+        {filename}
+      </button>
+      <p class="facts">{factsOf(document)}</p>
+      {error === null ? <CacheState document={document} /> : <p class="failure">{error}</p>}
+      <div class="actions">
+        {error === null && <IconButton icon="ask" text label={t("documents.ask")} onClick={askAgain} />}
+        {error === null && <PinMenu pinned={pinned} onChoose={(ttl) => void setPinned(id, ttl)} />}
+        <ConfirmButton icon="trash" label={t("documents.delete")} confirm={t("documents.confirm")} onConfirm={() => void removeDocument(id)} />
+      </div>
+    </li>
+  );
+}
+
+function factsOf({ pages, tokens, bytes: size }: DocumentInfo): string {
+  const facts = [
+    pages !== null && t(pages === 1 ? "documents.page" : "documents.pages", { count: count(pages) }),
+    tokens !== null && t("documents.tokens", { count: compact(tokens) }),
+    bytes(size),
+  ];
+  return facts.filter(Boolean).join(" · ");
+}
+
+function CacheState({ document }: { document: DocumentInfo }): JSX.Element {
+  const { pinned, pinned_until: until, cache_bytes: size } = document;
+  const left = until === null ? null : until - Date.now() / 1000;
+  const state = stateOf(document);
+  return (
+    <p class={`cache is-${state}`}>
+      <span class="dot" aria-hidden="true" />
+      {t(`cache.${state}`, { share: percent(shareOf(document)) })}
+      {size > 0 && ` · ${bytes(size)}`}
+      {pinned && ` · ${left === null ? t("cache.pinned") : t("cache.pinned_for", { time: duration(Math.max(left, 1)) })}`}
+    </p>
+  );
+}
+
+function shareOf({ tokens, cached_tokens, disk_tokens }: DocumentInfo): number {
+  return Math.min(1, Math.max(cached_tokens, disk_tokens) / Math.max(tokens ?? 1, 1));
+}
+
+/** A document's last page of tokens is never full, so almost all is all. */
+function stateOf(document: DocumentInfo): "none" | "part" | "memory" | "disk" {
+  const { tokens, cached_tokens: memory, disk_tokens: disk } = document;
+  const known = Math.max(memory, disk);
+  if (known === 0) return "none";
+  if ((tokens ?? 0) - known > Math.max(512, 0.02 * (tokens ?? 0))) return "part";
+  return memory >= disk ? "memory" : "disk";
+}

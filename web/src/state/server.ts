@@ -1,0 +1,27 @@
+import { computed, signal } from "@preact/signals";
+
+import { getModel } from "../api/chat.ts";
+import { ApiError } from "../api/errors.ts";
+import type { ModelInfo } from "../api/types.ts";
+import { refreshDocuments } from "./documents.ts";
+
+export const model = signal<ModelInfo | null>(null);
+export const modelName = computed(() => model.value?.id ?? "");
+
+/** loading: the model is. away: nothing answers. */
+export const serverState = signal<"unknown" | "loading" | "away" | "ready">("unknown");
+
+/** Ask until the server answers. */
+export async function connect(): Promise<void> {
+  for (;;) {
+    try {
+      model.value = await getModel();
+      serverState.value = "ready";
+      return await refreshDocuments();
+    } catch (error) {
+      const isLoading = error instanceof ApiError && error.status === 503;
+      serverState.value = isLoading ? "loading" : "away";
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+    }
+  }
+}

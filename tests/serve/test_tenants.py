@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from longreach.serve.auth import KeyRing
 from support.fake_async_engine import FakeAsyncEngine
+from support.small_pdf import small_pdf
 
 MINE, YOURS = "my-key", "your-key"
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
@@ -41,10 +42,14 @@ def make_all(client):
     file = ask(client, MINE, "POST", "/v1/files", files=lines, data={"purpose": "batch"})
     body = {"input_file_id": file.json()["id"], "endpoint": LINE["url"]}
     batch = ask(client, MINE, "POST", "/v1/batches", json={**body, "completion_window": "24h"})
+    pages = {"file": ("a.pdf", small_pdf("The pass key is 28884.", "No more."))}
+    book = ask(client, MINE, "POST", "/v1/files", files=pages, data={"purpose": "user_data"})
     return {
         "response_id": response.json()["id"],
         "file_id": file.json()["id"],
         "batch_id": batch.json()["id"],
+        "document_id": book.json()["id"],
+        "number": 2,
     }
 
 
@@ -71,19 +76,37 @@ def test_every_id_route_knows_its_owner_alone(client):
     assert len(walked) >= 9
     for method, path in sorted(walked, key=lambda each: each[0] == "DELETE"):
         filled = path.format(**made)
-        refused = ask(client, YOURS, method, filled)
+        body = {"json": {}} if method == "POST" else {}
+        refused = ask(client, YOURS, method, filled, **body)
         assert refused.status_code == 404, (method, path)
         assert set(refused.json()["error"]) >= {"message", "type", "param", "code"}
-        found = ask(client, MINE, method, filled)
+        found = ask(client, MINE, method, filled, **body)
         assert found.status_code in (200, 409), (method, path)  # 409: it has ended before
 
 
 def test_lists_hold_ones_own(client):
-    """Files and batches of the other key are not in them."""
+    """Files, documents and batches of the other key are not in them."""
     make_all(client)
-    for path in ("/v1/files", "/v1/batches"):
+    for path in ("/v1/files", "/v1/documents", "/v1/batches"):
         assert ask(client, YOURS, "GET", path).json()["data"] == []
         assert ask(client, MINE, "GET", path).json()["data"]
+
+
+def bodies_with_a_file(file_id):
+    """(path, body) of every route that reads files of a conversation."""
+    part = {"type": "file", "file": {"file_id": file_id}}
+    chat = {"messages": [{"role": "user", "content": [part]}]}
+    item = {"role": "user", "content": [{"type": "input_file", "file_id": file_id}]}
+    block = {"type": "document", "source": {"type": "file", "file_id": file_id}}
+    message = {"model": "needle", "messages": [{"role": "user", "content": [block]}]}
+    for path in ("chat/completions", "chat/completions/input_tokens", "estimate"):
+        yield f"/v1/{path}", chat
+    for path in ("/tokenize", "/apply-template"):
+        yield path, chat
+    for path in ("responses", "responses/input_tokens"):
+        yield f"/v1/{path}", {"input": [item]}
+    yield "/v1/messages", {**message, "max_tokens": 9}
+    yield "/v1/messages/count_tokens", message
 
 
 def test_ids_in_bodies_are_checked_too(client):
@@ -92,6 +115,9 @@ def test_ids_in_bodies_are_checked_too(client):
     body = {"input": "and?", "previous_response_id": made["response_id"]}
     for path in ("/v1/responses", "/v1/responses/input_tokens"):
         assert ask(client, YOURS, "POST", path, json=body).status_code == 404
+    for path, body in bodies_with_a_file(made["document_id"]):
+        assert ask(client, YOURS, "POST", path, json=body).status_code == 404, path
+        assert ask(client, MINE, "POST", path, json=body).status_code == 200, path
     batch = {"input_file_id": made["file_id"], "endpoint": LINE["url"], "completion_window": "24h"}
     refused = ask(client, YOURS, "POST", "/v1/batches", json=batch)
     assert refused.status_code == 400

@@ -8,10 +8,12 @@ from typing import Any
 from longreach.engine.sampling_params import SamplingParams
 from longreach.engine.structured import StructuredOutputs
 from longreach.serve.answers import AnswerReader
+from longreach.serve.auth import Identity
+from longreach.serve.caching import plan_cache
 from longreach.serve.context import ServerContext
-from longreach.serve.conversation import render
 from longreach.serve.errors import bad_request, not_supported, to_api_error
 from longreach.serve.generation import GenerationRequest
+from longreach.serve.prompt import encode, render
 from longreach.serve.sampling import form_of, sampling_params, stops_of
 from longreach.serve.schema.chat import ChatRequest
 from longreach.serve.tooling import ToolPlan, plan_tools
@@ -22,7 +24,7 @@ _EFFORT = "reasoning_effort"
 
 
 async def chat_generation(
-    context: ServerContext, body: ChatRequest, request_id: str
+    context: ServerContext, caller: Identity, body: ChatRequest, request_id: str
 ) -> GenerationRequest:
     """Check a body, render its prompt, and say how its answer is to be read.
 
@@ -35,9 +37,8 @@ async def chat_generation(
     if form is not None and tools.is_forced:
         raise bad_request(f"{form_field} and a forced tool call cannot both hold.", form_field)
     engine = context.engine
-    rendered = await render(
-        context, body, tools=tools.tools, variables=_effort(context, body.reasoning_effort)
-    )
+    variables = _effort(context, body.reasoning_effort)
+    rendered = await render(context, caller, body, tools=tools.tools, variables=variables)
     is_open = opens_reasoning(rendered.text) and form is None
     reasons = is_open or (knows_reasoning(context) and form is None)
     try:
@@ -48,15 +49,19 @@ async def chat_generation(
             )
         elif form is not None and tools.reads_calls:
             form = await asyncio.to_thread(tools.either_form, form, engine.tokenizer, form_field)
-        token_ids = await asyncio.to_thread(engine.tokenizer.encode_segments, rendered.segments)
         params = _params(context, body, tools, form)
     except ValueError as error:
         raise to_api_error(error, form_field=form_field) from error
+    prompt = await encode(context, rendered)
     return GenerationRequest(
         request_id=request_id,
-        token_ids=token_ids,
+        token_ids=prompt.token_ids,
         params=params,
         cache_salt=body.cache_salt,
+        cache=plan_cache(body, prompt),
+        documents=prompt.documents,
+        question=rendered.question,
+        looks=body.longreach.attention,
         make_reader=lambda: AnswerReader(
             reasoning=reasons,
             is_open=is_open,

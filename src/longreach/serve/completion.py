@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from longreach.engine.sampling_params import SamplingParams
 from longreach.engine.structured import StructuredOutputs
+from longreach.serve.caching import plan_cache
 from longreach.serve.context import ServerContext
 from longreach.serve.errors import bad_request, to_api_error
 from longreach.serve.generation import GenerationRequest
+from longreach.serve.prompt import Prompt
 from longreach.serve.sampling import form_of, sampling_params
 from longreach.serve.schema.completion import DEFAULT_MAX_TOKENS, CompletionRequest
 
@@ -33,6 +35,7 @@ async def completion_generations(
             token_ids=token_ids,
             params=params,
             cache_salt=body.cache_salt,
+            cache=plan_cache(body, Prompt(token_ids=token_ids)),
             prompt_field=PROMPT,
             form_field=form_field,
         )

@@ -21,8 +21,12 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from longreach import __version__
+from longreach.documents import Limits
 from longreach.serve.detached import DetachedRuns
+from longreach.serve.documents.library import DocumentLibrary
+from longreach.serve.documents.prefixes import DocumentPrefixes
 from longreach.serve.errors import ErrorBody, openai_body, unavailable, unknown_model
+from longreach.serve.files.storage import FileStore
 from longreach.serve.limits import PrefillLimits
 from longreach.serve.metrics import ServerMetrics
 from longreach.serve.store import ObjectStore
@@ -45,6 +49,7 @@ class ServerContext:
     running: requests that the engine works on, by id. created: Unix time of the start.
     detached: work that outlives its connection.
     conversations: streams that can be taken up again, by owner and id.
+    prefixes: tokens of uploaded documents.
     loaded: set once there is an engine.
     """
 
@@ -55,6 +60,7 @@ class ServerContext:
     phase: Phase = "loading"
     detached: DetachedRuns = field(default_factory=DetachedRuns)
     conversations: dict[tuple[str, str], ConversationStream] = field(default_factory=dict)
+    prefixes: DocumentPrefixes = field(default_factory=DocumentPrefixes)
     loaded: asyncio.Event = field(default_factory=asyncio.Event)
     _engine: AsyncTextEngine | None = None
 
@@ -79,6 +85,16 @@ class ServerContext:
     def store(self) -> ObjectStore:
         """Where responses are kept."""
         return ObjectStore(self.state_dir / "responses.db", ttl_s=self.settings.stored_ttl)
+
+    @cached_property
+    def files(self) -> FileStore:
+        """Where uploaded files are kept."""
+        return FileStore(self.state_dir / "files")
+
+    @cached_property
+    def documents(self) -> DocumentLibrary:
+        """Files as documents."""
+        return DocumentLibrary(self.files, Limits(max_bytes=self.settings.max_file_bytes))
 
     @cached_property
     def metrics(self) -> ServerMetrics:
@@ -125,4 +141,14 @@ def context_of(request: Request) -> ServerContext:
     return request.app.state.context
 
 
-Context = Annotated[ServerContext, Depends(context_of)]
+# Dependencies are coroutines: FastAPI would run a plain function in a thread.
+async def _context_of(request: Request) -> ServerContext:
+    return context_of(request)
+
+
+async def _files_of(request: Request) -> FileStore:
+    return context_of(request).files
+
+
+Context = Annotated[ServerContext, Depends(_context_of)]
+Files = Annotated[FileStore, Depends(_files_of)]

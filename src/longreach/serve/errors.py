@@ -11,14 +11,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from longreach.errors import (
+    BrokenDocumentError,
     ContextLengthError,
+    DocumentError,
+    DocumentTooLargeError,
+    EmptyDocumentError,
+    EncryptedDocumentError,
     EngineBusyError,
     EngineClosedError,
     InvalidRequestError,
     LongreachError,
     MemoryPlanError,
+    NoTextLayerError,
     RequestAborted,
     TemplateError,
+    UnsupportedDocumentError,
 )
 
 INVALID = "invalid_request_error"
@@ -154,6 +161,8 @@ def to_api_error(
             return unavailable("The server takes no new requests any more.", "shutting_down")
         case RequestAborted():
             return unavailable("The request was stopped by the server.", "request_aborted")
+        case DocumentError():
+            return bad_request(clip(str(error), _MAX_REASON), prompt_field, document_code(error))
         case InvalidRequestError():
             return _invalid(error, prompt_field, form_field)
         case TemplateError():
@@ -184,6 +193,21 @@ def _too_long(error: ContextLengthError, prompt_field: str) -> ApiError:
         code="context_length_exceeded",
         extra={"n_prompt_tokens": tokens, "n_ctx": limit},
     )
+
+
+_DOCUMENT_CODES = {
+    EncryptedDocumentError: "document_encrypted",
+    NoTextLayerError: "document_without_text",
+    EmptyDocumentError: "document_empty",
+    BrokenDocumentError: "document_broken",
+    DocumentTooLargeError: "document_too_large",
+    UnsupportedDocumentError: "document_unsupported",
+}
+
+
+def document_code(error: DocumentError) -> str:
+    """Why a file cannot be read, for programs."""
+    return _DOCUMENT_CODES.get(type(error), "document_unreadable")
 
 
 def _busy(error: EngineBusyError) -> ApiError:

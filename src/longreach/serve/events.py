@@ -15,6 +15,7 @@ from longreach.text.tools import ArgumentsDelta, CallEnded, CallStarted, Content
 
 if TYPE_CHECKING:
     from longreach.engine.logprobs import Logprob
+    from longreach.serve.documents.sources import Sources
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,15 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """All answers have ended. reasoning_tokens: tokens of all answers that were `Reasoning`."""
+    """All answers have ended. reasoning_tokens: tokens of all answers that were `Reasoning`.
+
+    sources: where the answers come from, for prompts with documents.
+    """
 
     metrics: RequestMetrics
     reasoning_tokens: int = 0
     prompt_logprobs: Sequence[TokenLogprobs | None] | None = None
+    sources: Sources | None = None
 
 
 Event: TypeAlias = PromptProgress | Piece | Finished

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOutput
 from longreach.engine.protocol import PromptProgress, PromptRequest, Submission
@@ -19,11 +19,14 @@ from longreach.errors import RequestAborted
 from longreach.serve.access import current_usage
 from longreach.serve.answers import AnswerReader
 from longreach.serve.auth import Identity
+from longreach.serve.caching import NO_PLAN, CachePlan
 from longreach.serve.context import ServerContext
+from longreach.serve.documents.sources import SourceFinder, pages_of
 from longreach.serve.errors import ApiError, is_expected, to_api_error
 from longreach.serve.events import Event, Finished, Piece, TokenLogprobs
 from longreach.serve.limits import Charge
 from longreach.serve.meter import Meter
+from longreach.serve.prompt import PromptDocument, TokenSpan
 from longreach.serve.running import RunningRequest
 from longreach.serve.tasks import cancel
 
@@ -35,14 +38,20 @@ class GenerationRequest:
     """What a family asks for, in nobody's dialect.
 
     request_id: unique in this server. cache_salt: the request's own; it is combined with the
-    caller's. make_reader: reads one answer (tool calls, reasoning). prompt_field, form_field: what
-    the body calls the prompt and the form of the answer, for errors.
+    caller's. cache: what stays of the prompt. documents: in the prompt; question: about them;
+    looks: whether to tell where in them the answer looked. make_reader: reads one answer (tool
+    calls, reasoning). prompt_field, form_field: what the body calls the prompt and the form of the
+    answer, for errors.
     """
 
     request_id: str
     token_ids: Sequence[int]
     params: SamplingParams
     cache_salt: str | None = None
+    cache: CachePlan = NO_PLAN
+    documents: tuple[PromptDocument, ...] = ()
+    question: str = ""
+    looks: bool = False
     make_reader: Callable[[], AnswerReader] = AnswerReader
     prompt_field: str = "messages"
     form_field: str = "response_format"
@@ -69,6 +78,7 @@ class Generation:
         self._running = RunningRequest(request.request_id, caller.owner, self.num_prompt_tokens)
         self._meter = Meter(context.metrics, current_usage(), charge, self.num_prompt_tokens)
         self._readers = [request.make_reader() for _ in range(request.params.n)]
+        self._sources = _finder(request) if request.documents else None
         self._prompt_logprobs: Sequence[TokenLogprobs | None] | None = None
         self._events = self._read()
         self._first: asyncio.Future[Event] | None = None
@@ -104,9 +114,18 @@ class Generation:
         try:
             async for item in self._submission:
                 for event in self._events_of(item):
-                    yield event
+                    yield await self._with_sources(event, item)
         except Exception as error:
             raise self._as_api_error(error) from error
+
+    async def _with_sources(self, event: Event, item: RequestOutput | PromptProgress) -> Event:
+        if self._sources is None:
+            return event
+        if isinstance(event, Piece):
+            self._sources.feed(event)
+        if isinstance(event, Finished) and isinstance(item, RequestOutput):
+            return replace(event, sources=await self._sources.find(item.attention))
+        return event
 
     def _events_of(self, item: RequestOutput | PromptProgress) -> list[Event]:
         self._meter.see(item)
@@ -162,6 +181,9 @@ async def start(
         params=request.params,
         request_id=request.request_id,
         cache_salt=caller.salted(request.cache_salt),
+        attention_spans=_spans(request),
+        pins=request.cache.pins,
+        writes_cache=request.cache.writes,
     )
     charge = context.limits.charge(caller.owner, len(request.token_ids), may_refuse=is_first)
     try:
@@ -172,6 +194,15 @@ async def start(
             raise
         raise answer_to(error, request) from error
     return Generation(context, caller, request, submission, charge)
+
+
+def _spans(request: GenerationRequest) -> tuple[TokenSpan, ...]:
+    return tuple(page.tokens for page in pages_of(request.documents)) if request.looks else ()
+
+
+def _finder(request: GenerationRequest) -> SourceFinder:
+    looked_at = pages_of(request.documents) if request.looks else ()
+    return SourceFinder(request.documents, question=request.question, looked_at=looked_at)
 
 
 def answer_to(error: Exception, request: GenerationRequest) -> ApiError:

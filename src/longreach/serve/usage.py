@@ -31,9 +31,13 @@ def usage_of(finished: Sequence[Finished]) -> dict[str, Any]:
 def figures_of(finished: Sequence[Finished]) -> dict[str, Any]:
     """`timings` and `longreach` of one prompt; for several, `longreach.prompts` in their order."""
     if len(finished) == 1:
-        metrics = finished[0].metrics
-        return {"timings": timings_of(metrics), "longreach": attention_of(metrics)}
-    return {"longreach": {"prompts": [attention_of(each.metrics) for each in finished]}}
+        return {"timings": timings_of(finished[0].metrics), "longreach": _own(finished[0])}
+    return {"longreach": {"prompts": [_own(each) for each in finished]}}
+
+
+def _own(finished: Finished) -> dict[str, Any]:
+    sources = {} if finished.sources is None else finished.sources.as_fields()
+    return {**attention_of(finished.metrics), **sources}
 
 
 def timings_of(metrics: RequestMetrics) -> dict[str, Any]:

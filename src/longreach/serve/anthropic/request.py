@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from longreach.serve.anthropic.turns import messages_of
+from longreach.serve.auth import Identity
 from longreach.serve.chat import chat_generation
 from longreach.serve.context import ServerContext
-from longreach.serve.conversation import encode
 from longreach.serve.errors import bad_request
 from longreach.serve.generation import GenerationRequest
+from longreach.serve.prompt import prompt_of
 from longreach.serve.renaming import fields_renamed
 from longreach.serve.schema.anthropic import CountRequest, MessagesRequest, ToolChoice
 from longreach.serve.schema.chat import ChatRequest, ConversationFields
@@ -26,7 +27,7 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
 async def message_generation(
-    context: ServerContext, body: MessagesRequest, request_id: str
+    context: ServerContext, caller: Identity, body: MessagesRequest, request_id: str
 ) -> GenerationRequest:
     """What the engine is asked for. Raises ApiError for all that cannot be obeyed."""
     config = body.output_config
@@ -45,15 +46,16 @@ async def message_generation(
         }
     )
     with fields_renamed(_NAMES):
-        wanted = await chat_generation(context, chat, request_id)
+        wanted = await chat_generation(context, caller, chat, request_id)
     is_form = wanted.form_field == "response_format"
     return replace(wanted, form_field="output_config.format" if is_form else wanted.form_field)
 
 
-async def count_tokens(context: ServerContext, body: CountRequest) -> int:
+async def count_tokens(context: ServerContext, caller: Identity, body: CountRequest) -> int:
     """Tokens of the prompt that a body makes."""
     conversation = ConversationFields.model_validate(_conversation(body))
-    return len(await encode(context, conversation, tools=_tools(body)))
+    prompt = await prompt_of(context, caller, conversation, tools=_tools(body))
+    return len(prompt.token_ids)
 
 
 def _conversation(body: CountRequest) -> dict[str, Any]:

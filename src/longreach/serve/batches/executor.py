@@ -40,7 +40,7 @@ async def run_lines(
     be run later, with the same journal.
     """
     left = [line for line in lines if line.custom_id not in journal.done]
-    queue = PrefixQueue([(await _key(api, source, line), line) for line in left])
+    queue = PrefixQueue([(await _key(api, source, line, caller), line) for line in left])
 
     async def work() -> None:
         while (taken := await queue.take()) is not None:
@@ -57,9 +57,9 @@ async def run_lines(
             await cancel(worker)
 
 
-async def _key(api: LocalApi, source: Path, line: BatchLine) -> bytes:
+async def _key(api: LocalApi, source: Path, line: BatchLine, caller: Identity) -> bytes:
     body = await asyncio.to_thread(read_body, source, line)
-    return prefix_key(await prompt_bytes(api.context, line.url, body))
+    return prefix_key(await prompt_bytes(api.context, caller, line.url, body))
 
 
 async def _answer(api: LocalApi, source: Path, line: BatchLine, caller: Identity) -> dict[str, Any]:

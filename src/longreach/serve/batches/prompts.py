@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import orjson
 
+from longreach.serve.auth import Identity
 from longreach.serve.completion import prompts_of
 from longreach.serve.context import ServerContext
-from longreach.serve.conversation import render
 from longreach.serve.errors import ApiError
+from longreach.serve.prompt import render
 from longreach.serve.schema.chat import ChatRequest
 from longreach.serve.schema.completion import CompletionRequest
 from longreach.serve.tooling import plan_tools
@@ -22,13 +23,15 @@ from longreach.serve.tooling import plan_tools
 _RESPONSE_FIELDS = ("model", "tools", "instructions", "input")
 
 
-async def prompt_bytes(context: ServerContext, url: str, body: Mapping[str, Any]) -> bytes:
+async def prompt_bytes(
+    context: ServerContext, caller: Identity, url: str, body: Mapping[str, Any]
+) -> bytes:
     """The rendered prompt; empty where nothing can be shared, or the request is wrong anyway."""
     try:
         match url:
             case "/v1/chat/completions":
                 chat = ChatRequest.model_validate(body)
-                rendered = await render(context, chat, tools=plan_tools(chat).tools)
+                rendered = await render(context, caller, chat, tools=plan_tools(chat).tools)
                 return rendered.text.encode("utf-8", "replace")
             case "/v1/completions":
                 return _first_prompt(CompletionRequest.model_validate(body))

@@ -17,7 +17,7 @@ from longreach.serve.batches.local import LocalApi
 from longreach.serve.batches.storage import Batch, BatchStore
 from longreach.serve.batches.work import BatchWork
 from longreach.serve.errors import ApiError
-from longreach.serve.files.storage import FileStore, files_of_app
+from longreach.serve.files.storage import FileStore
 from longreach.serve.tasks import cancel
 
 logger = logging.getLogger("longreach.serve")
@@ -116,7 +116,7 @@ def runner_of_app(app: FastAPI) -> BatchRunner:
     if not hasattr(app.state, "batches"):
         root = app.state.context.state_dir / "batches"
         root.mkdir(mode=0o700, exist_ok=True)
-        app.state.batches = BatchRunner(LocalApi(app), root, files_of_app(app))
+        app.state.batches = BatchRunner(LocalApi(app), root, app.state.context.files)
     return app.state.batches
 
 

@@ -11,10 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
-
-from fastapi import Depends, FastAPI
-from starlette.requests import Request
+from typing import Any, BinaryIO, Literal
 
 from longreach.serve.database import PRIVATE_DIR, PRIVATE_FILE, Database
 from longreach.serve.errors import ApiError, echo
@@ -187,18 +184,3 @@ def write_whole(path: Path, content: BinaryIO) -> int:
             partial.unlink(missing_ok=True)
         raise
     return size
-
-
-def files_of_app(app: FastAPI) -> FileStore:
-    """The store of an app, opened when first needed."""
-    if not hasattr(app.state, "files"):
-        app.state.files = FileStore(app.state.context.state_dir / "files")
-    return app.state.files
-
-
-def files_of(request: Request) -> FileStore:
-    """The store of the app that got a request."""
-    return files_of_app(request.app)
-
-
-Files = Annotated[FileStore, Depends(files_of)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from longreach.serve.auth import Identity
 from longreach.serve.chat import chat_generation, knows_reasoning
 from longreach.serve.completion import completion_generations
 from longreach.serve.context import ServerContext
@@ -44,15 +45,15 @@ _OPTIONS = {
 
 
 async def chat_request(
-    context: ServerContext, body: OllamaChatRequest, request_id: str
+    context: ServerContext, caller: Identity, body: OllamaChatRequest, request_id: str
 ) -> GenerationRequest:
     """What /api/chat asks the engine for. Raises ApiError for all that cannot be obeyed."""
     messages = [_message(message, f"messages[{i}]") for i, message in enumerate(body.messages)]
-    return await _conversation(context, body, messages, body.tools or None, request_id)
+    return await _conversation(context, caller, body, messages, body.tools or None, request_id)
 
 
 async def generate_request(
-    context: ServerContext, body: GenerateRequest, request_id: str
+    context: ServerContext, caller: Identity, body: GenerateRequest, request_id: str
 ) -> GenerationRequest:
     """What /api/generate asks the engine for: one turn of a user, or the raw prompt."""
     _refuse_images(body.images, "images")
@@ -61,12 +62,13 @@ async def generate_request(
     messages = [Message(role="user", content=body.prompt)]
     if body.system:
         messages.insert(0, Message(role="system", content=body.system))
-    wanted = await _conversation(context, body, messages, None, request_id)
+    wanted = await _conversation(context, caller, body, messages, None, request_id)
     return replace(wanted, prompt_field="prompt")
 
 
 async def _conversation(
     context: ServerContext,
+    caller: Identity,
     body: AnswerFields,
     messages: Sequence[Message],
     tools: list[dict[str, Any]] | None,
@@ -83,7 +85,7 @@ async def _conversation(
         }
     )
     with fields_renamed(_NAMES):
-        return _as_ours(await chat_generation(context, chat, request_id))
+        return _as_ours(await chat_generation(context, caller, chat, request_id))
 
 
 async def _raw(context: ServerContext, body: GenerateRequest, request_id: str) -> GenerationRequest:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from longreach.serve.auth import Identity
 from longreach.serve.chat import chat_generation
 from longreach.serve.context import ServerContext
-from longreach.serve.conversation import encode
 from longreach.serve.generation import GenerationRequest
+from longreach.serve.prompt import prompt_of
 from longreach.serve.renaming import fields_renamed
 from longreach.serve.responses.items import KeptItem, messages_of
 from longreach.serve.schema.chat import ChatRequest, ConversationFields, Message
@@ -46,20 +47,24 @@ _SAME = (
 
 
 async def response_generation(
-    context: ServerContext, body: ResponsesRequest, items: Sequence[KeptItem], request_id: str
+    context: ServerContext,
+    caller: Identity,
+    body: ResponsesRequest,
+    items: Sequence[KeptItem],
+    request_id: str,
 ) -> GenerationRequest:
     """What the engine is asked for. items: all of the conversation, earlier ones first.
 
     Raises ApiError for all that cannot be obeyed.
     """
     with fields_renamed(_NAMES):
-        wanted = await chat_generation(context, _chat_body(body, items), request_id)
+        wanted = await chat_generation(context, caller, _chat_body(body, items), request_id)
     form = "text.format" if wanted.form_field == "response_format" else wanted.form_field
     return replace(wanted, prompt_field="input", form_field=form)
 
 
 async def count_tokens(
-    context: ServerContext, body: PromptFields, items: Sequence[KeptItem]
+    context: ServerContext, caller: Identity, body: PromptFields, items: Sequence[KeptItem]
 ) -> int:
     """Tokens of the prompt of a body."""
     conversation = ConversationFields(
@@ -68,7 +73,8 @@ async def count_tokens(
         enable_thinking=body.enable_thinking,
     )
     with fields_renamed(_NAMES):
-        return len(await encode(context, conversation, tools=_tools(body)))
+        prompt = await prompt_of(context, caller, conversation, tools=_tools(body))
+    return len(prompt.token_ids)
 
 
 def _chat_body(body: ResponsesRequest, items: Sequence[KeptItem]) -> ChatRequest:

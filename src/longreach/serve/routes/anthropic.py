@@ -34,7 +34,7 @@ async def messages(
 ) -> Response:
     """Answer a conversation, whole or as named server-sent events."""
     model = context.check_model(body.model)
-    wanted = await message_generation(context, body, f"msg_{uuid.uuid4().hex}")
+    wanted = await message_generation(context, caller, body, f"msg_{uuid.uuid4().hex}")
     generation = await start(context, caller, wanted)
     style = MessageStyle(
         id=wanted.request_id, model=model, num_prompt_tokens=generation.num_prompt_tokens
@@ -59,7 +59,7 @@ async def _frames(generation: Generation, writer: MessageEvents) -> AsyncGenerat
 
 
 @router.post("/v1/messages/count_tokens")
-async def count(context: Context, body: CountRequest) -> JsonResponse:
+async def count(context: Context, caller: Caller, body: CountRequest) -> JsonResponse:
     """How many tokens a conversation takes."""
     context.check_model(body.model)
-    return JsonResponse({"input_tokens": await count_tokens(context, body)})
+    return JsonResponse({"input_tokens": await count_tokens(context, caller, body)})

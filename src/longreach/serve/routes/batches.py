@@ -12,8 +12,8 @@ from fastapi import APIRouter, FastAPI, Query
 from longreach.serve.auth import Caller
 from longreach.serve.batches.runner import Runner, runner_of_app
 from longreach.serve.batches.storage import new_batch
+from longreach.serve.context import Files
 from longreach.serve.errors import ApiError, bad_request
-from longreach.serve.files.storage import Files
 from longreach.serve.http import JsonResponse, JsonRoute
 from longreach.serve.listing import listing
 from longreach.serve.schema.batches import BatchRequest

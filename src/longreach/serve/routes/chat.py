@@ -27,7 +27,7 @@ async def chat_completions(
 ) -> Response:
     """Answer a conversation, whole or as server-sent events."""
     model = context.check_model(body.model)
-    wanted = await chat_generation(context, body, f"chatcmpl-{uuid.uuid4().hex}")
+    wanted = await chat_generation(context, caller, body, f"chatcmpl-{uuid.uuid4().hex}")
     style = ChatStyle(
         id=wanted.request_id,
         model=model,

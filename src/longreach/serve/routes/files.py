@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 
 from longreach.serve.auth import Caller
-from longreach.serve.context import Context
-from longreach.serve.files.storage import Files, Order
+from longreach.serve.context import Context, Files
+from longreach.serve.files.storage import Order
 from longreach.serve.files.upload import OPENAPI_BODY, read_upload
 from longreach.serve.http import JsonResponse
 from longreach.serve.listing import listing

@@ -65,7 +65,7 @@ async def chat(
     answer = OllamaAnswer(body.model, as_message)
     if not body.messages:
         return _loaded(context, answer)
-    wanted = await chat_request(context, body, _request_id())
+    wanted = await chat_request(context, caller, body, _request_id())
     return await _answer(request, context, caller, wanted, answer, stream=body.stream)
 
 
@@ -78,7 +78,7 @@ async def generate(
     answer = OllamaAnswer(body.model, as_response)
     if not body.prompt:
         return _loaded(context, answer)
-    wanted = await generate_request(context, body, _request_id())
+    wanted = await generate_request(context, caller, body, _request_id())
     return await _answer(request, context, caller, wanted, answer, stream=body.stream)
 
 

@@ -62,7 +62,7 @@ async def _start(context: ServerContext, caller: Identity, body: ResponsesReques
     items = kept_items(body.input)
     conversation = await _conversation(stored, body, items)
     response_id = make_response_id()
-    wanted = await response_generation(context, body, conversation, response_id)
+    wanted = await response_generation(context, caller, body, conversation, response_id)
     response = new_response(body, response_id, model, wanted.params)
     writer = ResponseWriter(response, context.engine.tokenizer, wanted.params.logprobs)
     generation = await start(context, caller, wanted)
@@ -98,7 +98,7 @@ async def input_tokens(context: Context, caller: Caller, body: PromptFields) -> 
     context.check_model(body.model)
     stored = StoredResponses(context.store, caller.owner)
     conversation = await _conversation(stored, body, kept_items(body.input))
-    count = await count_tokens(context, body, conversation)
+    count = await count_tokens(context, caller, body, conversation)
     return JsonResponse({"object": "response.input_tokens", "input_tokens": count})
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from longreach.serve.auth import Caller
+from longreach.serve.auth import Caller, Identity
 from longreach.serve.context import Context, ServerContext
-from longreach.serve.conversation import encode, render
 from longreach.serve.errors import bad_request, to_api_error
 from longreach.serve.http import JsonResponse, JsonRoute
+from longreach.serve.prompt import prompt_of, render
 from longreach.serve.schema.chat import ConversationFields, CountRequest
 from longreach.serve.schema.text import (
     DetokenizeRequest,
@@ -26,10 +26,10 @@ router = APIRouter(route_class=JsonRoute, tags=["text"])
 
 
 @router.post("/tokenize")
-async def tokenize(context: Context, body: TokenizeRequest) -> JsonResponse:
+async def tokenize(context: Context, caller: Caller, body: TokenizeRequest) -> JsonResponse:
     """Token ids of a prompt or of a conversation."""
     context.check_model(body.model)
-    token_ids = await token_ids_of(context, body)
+    token_ids = await token_ids_of(context, caller, body)
     engine = context.engine
     answer: dict[str, Any] = {
         "count": len(token_ids),
@@ -57,27 +57,28 @@ async def detokenize(context: Context, body: DetokenizeRequest) -> JsonResponse:
 
 
 @router.post("/apply-template")
-async def apply_template(context: Context, body: CountRequest) -> JsonResponse:
+async def apply_template(context: Context, caller: Caller, body: CountRequest) -> JsonResponse:
     """The prompt that the model's template makes of a conversation."""
     context.check_model(body.model)
-    rendered = await render(context, body, tools=shown_tools(body))
+    rendered = await render(context, caller, body, tools=shown_tools(body))
     return JsonResponse({"prompt": rendered.text})
 
 
 @router.post("/v1/chat/completions/input_tokens")
 @router.post("/chat/completions/input_tokens")
-async def input_tokens(context: Context, body: CountRequest) -> JsonResponse:
+async def input_tokens(context: Context, caller: Caller, body: CountRequest) -> JsonResponse:
     """How many tokens a conversation takes."""
     context.check_model(body.model)
-    token_ids = await encode(context, body, tools=shown_tools(body))
-    return JsonResponse({"object": "chat.completion.input_tokens", "input_tokens": len(token_ids)})
+    prompt = await prompt_of(context, caller, body, tools=shown_tools(body))
+    count = len(prompt.token_ids)
+    return JsonResponse({"object": "chat.completion.input_tokens", "input_tokens": count})
 
 
 @router.post("/v1/estimate")
 async def estimate(context: Context, caller: Caller, body: EstimateRequest) -> JsonResponse:
     """What a prompt would take now: tokens, the cached part, whether it fits, seconds, bytes."""
     model = context.check_model(body.model)
-    token_ids = await token_ids_of(context, body)
+    token_ids = await token_ids_of(context, caller, body)
     try:
         found = await context.engine.estimate(
             token_ids, max_tokens=body.max_tokens, cache_salt=caller.salted(body.cache_salt)
@@ -98,7 +99,9 @@ async def estimate(context: Context, caller: Caller, body: EstimateRequest) -> J
     )
 
 
-async def token_ids_of(context: ServerContext, body: PromptOrMessages) -> Sequence[int]:
+async def token_ids_of(
+    context: ServerContext, caller: Identity, body: PromptOrMessages
+) -> Sequence[int]:
     """Ids of a prompt in any spelling. Raises ApiError unless exactly one is given."""
     given = [name for name in ("prompt", "content", "messages") if getattr(body, name) is not None]
     if len(given) != 1:
@@ -109,7 +112,8 @@ async def token_ids_of(context: ServerContext, body: PromptOrMessages) -> Sequen
         conversation = ConversationFields.model_validate(
             {name: getattr(body, name) for name in ConversationFields.model_fields}
         )
-        return await encode(context, conversation, tools=shown_tools(conversation))
+        tools = shown_tools(conversation)
+        return (await prompt_of(context, caller, conversation, tools=tools)).token_ids
     prompt = body.content if body.prompt is None else body.prompt
     if not isinstance(prompt, str):
         return prompt or ()

@@ -12,8 +12,6 @@ INERT = {
     "metadata": "labels for a dashboard",
     "store": "whether to keep the answer for a dashboard; /v1/responses has its own",
     "service_tier": "a price class",
-    "prompt_cache_key": "routes to a warm machine: there is one, and its cache is by content",
-    "prompt_cache_retention": "how long a prefix stays cached: as long as there is room",
     "prediction": "a draft that may speed an answer up, and never changes it",
     "spaces_between_special_tokens": "nothing, for byte-level tokens",
 }

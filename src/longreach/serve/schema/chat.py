@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from longreach.serve.schema.base import Body
+from longreach.serve.schema.caching import Breakpoint
+from longreach.serve.schema.documents import LongreachOptions
 from longreach.serve.schema.sampling import MAX_LOGPROBS, ResponseFormat, SamplingFields
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -43,6 +45,16 @@ class Message(Body):
     tool_call_id: str | None = None
     function_call: FunctionCall | None = None
     reasoning_content: str | None = None
+    _breakpoint_before: Breakpoint | None = PrivateAttr(default=None)
+
+    @property
+    def breakpoint_before(self) -> Breakpoint | None:
+        """Set where the turns before this one are a prefix that is worth keeping."""
+        return self._breakpoint_before
+
+    def keep_before(self, wanted: Breakpoint) -> None:
+        """Mark the end of the turns before this one; no client can, in this dialect."""
+        self._breakpoint_before = wanted
 
 
 class NamedFunction(Body):
@@ -91,6 +103,7 @@ class ChatRequest(SamplingFields, ConversationFields):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
+    longreach: LongreachOptions = LongreachOptions()
 
 
 class CountRequest(ConversationFields):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from longreach.serve.schema.base import INERT, Body
+from longreach.serve.schema.caching import CacheFields
 
 MAX_CHOICES = 128
 MAX_LOGPROBS = 20
@@ -37,7 +38,7 @@ class StructuredOutputsField(Body):
     grammar: str | None = None
 
 
-class SamplingFields(Body):
+class SamplingFields(CacheFields):
     """The fields that chat and completions share. None: the model's own default."""
 
     inert: ClassVar[frozenset[str]] = frozenset(INERT)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from longreach.documents.folders.tree import Found, walk
 from longreach.documents.limits import Limits
+from longreach.documents.readers.text import safe_name
 from longreach.documents.reading import DEFAULT_LIMITS, read_document, refuse_url
-from longreach.documents.text import safe_name
-from longreach.documents.tree import Found, walk
 from longreach.documents.types import Document
 from longreach.errors import DocumentError, DocumentNotFoundError, DocumentTooLargeError
 

@@ -7,13 +7,13 @@ import os
 import stat
 from pathlib import Path
 
-from longreach.documents.kinds import CONVERTED, kind_of
 from longreach.documents.limits import Limits
-from longreach.documents.lines import cut_lines
-from longreach.documents.office import read_converted
-from longreach.documents.pdf import read_pdf, render_pdf_page
-from longreach.documents.sheets import read_xlsx
-from longreach.documents.text import decode_text, safe_name
+from longreach.documents.readers.kinds import CONVERTED, kind_of
+from longreach.documents.readers.lines import cut_lines
+from longreach.documents.readers.office import read_converted
+from longreach.documents.readers.pdf import read_pdf, render_pdf_page
+from longreach.documents.readers.sheets import read_xlsx
+from longreach.documents.readers.text import decode_text, safe_name
 from longreach.documents.types import Document, Heading, Page
 from longreach.errors import (
     DocumentError,

@@ -10,11 +10,11 @@ import io
 import re
 import warnings
 
-from longreach.documents.archive import check_archive
 from longreach.documents.limits import Limits
-from longreach.documents.lines import cut_lines
-from longreach.documents.needs import needed
-from longreach.documents.text import clean, decode_web
+from longreach.documents.readers.archive import check_archive
+from longreach.documents.readers.lines import cut_lines
+from longreach.documents.readers.needs import needed
+from longreach.documents.readers.text import clean, decode_web
 from longreach.documents.types import Page
 from longreach.errors import BrokenDocumentError
 

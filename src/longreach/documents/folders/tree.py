@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from longreach.documents.gitignore import Rule, find_top, is_ignored, read_rules
+from longreach.documents.folders.gitignore import Rule, find_top, is_ignored, read_rules
 from longreach.documents.limits import Limits
-from longreach.documents.text import safe_name
+from longreach.documents.readers.text import safe_name
 from longreach.errors import DocumentTooLargeError
 
 NEVER_READ = frozenset([".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from longreach.documents.archive import read_directory
+from longreach.documents.readers.archive import read_directory
 from longreach.errors import (
     BrokenDocumentError,
     EncryptedDocumentError,

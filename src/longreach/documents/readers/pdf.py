@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from longreach.documents.limits import Limits
-from longreach.documents.needs import needed
-from longreach.documents.pdf_text import join_hyphens, tidy_page
-from longreach.documents.png import write_png
+from longreach.documents.readers.needs import needed
+from longreach.documents.readers.pdf_text import join_hyphens, tidy_page
+from longreach.documents.readers.png import write_png
 from longreach.documents.types import Heading, Page
 from longreach.errors import (
     BrokenDocumentError,

@@ -1,0 +1,1 @@
+"""The files of a folder, without those that .gitignore leaves out."""

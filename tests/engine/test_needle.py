@@ -3,6 +3,7 @@
 import pytest
 
 from longreach import LLM, SamplingParams
+from longreach.engine.protocol import PromptRequest
 from longreach.models.registry import needle_directory
 
 FILLER = (
@@ -44,3 +45,15 @@ def test_needle_finds_a_passkey_in_16k_tokens_and_again_from_the_cache(llm):
     (again,) = llm.chat(messages, params)
     assert again.outputs[0].token_ids == first.outputs[0].token_ids
     assert again.metrics.num_cached_tokens > 15_000
+
+
+def test_the_answer_looked_where_the_key_is(llm):
+    """Of spans of 500 tokens, the one that holds the pass key has the largest share."""
+    ids = llm.encode_chat(conversation(llm, 6_000, 71553))
+    text = "".join(llm.tokenizer.token_bytes(token).decode("latin-1") for token in ids)
+    before = len(llm.tokenizer.encode(text[: text.index("The pass key is")], allow_special=True))
+    spans = tuple((a, a + 500) for a in range(0, len(ids) - 500, 500))
+    params = SamplingParams(temperature=0.0, max_tokens=24)
+    request = PromptRequest(prompt_token_ids=ids, params=params, attention_spans=spans)
+    *_, last = llm.generate_requests([request])
+    assert last.attention.index(max(last.attention)) == before // 500

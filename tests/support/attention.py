@@ -12,6 +12,7 @@ from torch import Tensor
 from longreach.ops.attention import (
     AttentionScratch,
     KeyRuns,
+    SliceMeta,
     attend_slice,
     attention_reference,
     prepare_slice,
@@ -119,19 +120,9 @@ def attend(
 
     pool_dtype: keys and values are rounded to it (default: q's); widen: and back to q's.
     """
-    n, geometry = problem.n, problem.geometry
+    n = problem.n
     runs, slots = page_runs(n, page, shuffle)
-    dim, kv_heads = problem.k.shape[2], problem.k.shape[1]
-    k_GSH = torch.full((kv_heads, slots, dim), float("nan"), dtype=problem.q.dtype)
-    v_GSH = k_GSH.clone()
-    tables = cos_sin(geometry.key_position(torch.arange(n)), problem.inv_freq)
-    rotated = rotate(problem.k, *tables)
-    for logical, physical, length in runs:
-        k_GSH[:, physical : physical + length] = rotated[logical : logical + length].transpose(0, 1)
-        v_GSH[:, physical : physical + length] = problem.v[logical : logical + length].transpose(
-            0, 1
-        )
-    k_GSH, v_GSH = (x.to(pool_dtype or x.dtype) for x in (k_GSH, v_GSH))
+    k_GSH, v_GSH = (x.to(pool_dtype or x.dtype) for x in pools(problem, runs, slots))
     if widen:
         k_GSH, v_GSH = (x.to(problem.q.dtype) for x in (k_GSH, v_GSH))
     outs, lses = [], []
@@ -139,19 +130,39 @@ def attend(
     for start, end in itertools.pairwise(edges):
         if start == end or (only_last and end != n):
             continue
-        meta = prepare_slice(
-            start, end - start, _first(runs, end), geometry=geometry, inv_freq=problem.inv_freq,
-            attention_factor=problem.attention_factor, head_dim=dim,
-            original_max_position=problem.trained, temperature_mode=problem.mode,
-            request_length=n,
-        )  # fmt: skip
         out, lse = attend_slice(
-            problem.q[start:end], k_GSH, v_GSH, meta, pattern,
+            problem.q[start:end], k_GSH, v_GSH, slice_meta(problem, start, end, runs), pattern,
             scratch=problem.scratch, return_lse=with_lse,
         )  # fmt: skip
         outs.append(out)
         lses.append(lse)
     return torch.cat(outs), torch.cat(lses) if with_lse else None
+
+
+def pools(problem: Problem, runs: KeyRuns, slots: int) -> tuple[Tensor, Tensor]:
+    """Rotated keys and values [G, S, H] where the runs say; other slots hold NaN."""
+    keys = rotate(
+        problem.k,
+        *cos_sin(problem.geometry.key_position(torch.arange(problem.n)), problem.inv_freq),
+    )
+    shape = (problem.k.shape[1], slots, problem.k.shape[2])
+    k_GSH = torch.full(shape, float("nan"), dtype=problem.q.dtype)
+    v_GSH = k_GSH.clone()
+    for logical, physical, length in runs:
+        new, old = slice(physical, physical + length), slice(logical, logical + length)
+        k_GSH[:, new] = keys[old].transpose(0, 1)
+        v_GSH[:, new] = problem.v[old].transpose(0, 1)
+    return k_GSH, v_GSH
+
+
+def slice_meta(problem: Problem, start: int, end: int, runs: KeyRuns) -> SliceMeta:
+    """What rows [start, end) of the problem need to know."""
+    return prepare_slice(
+        start, end - start, _first(runs, end), geometry=problem.geometry,
+        inv_freq=problem.inv_freq, attention_factor=problem.attention_factor,
+        head_dim=problem.q.shape[2], original_max_position=problem.trained,
+        temperature_mode=problem.mode, request_length=problem.n,
+    )  # fmt: skip
 
 
 def _first(runs: KeyRuns, n: int) -> KeyRuns:

@@ -13,6 +13,7 @@ import torch
 from longreach.config import EngineConfig, ModelConfig
 from longreach.errors import MemoryPlanError
 from longreach.models.sizes import activation_bytes
+from longreach.ops.span_mass import SCRATCH_BYTES
 from longreach.platform import available_bytes, resident_bytes
 
 USABLE_SHARE = 0.9
@@ -102,9 +103,11 @@ class Footprint:
         return layers + rows * ROTATION_TABLES * (self.model.head_dim // 2) * _FLOAT32
 
     def attention_bytes(self) -> int:
-        """Of the attention scratch: one tile of scores, its weights' sums, gathered keys."""
+        """Of the attention scratch: one tile of scores, its weights' sums, gathered keys; and of
+        a look at where rows attend to.
+        """
         tile = ATTENTION_SCORES * (self.value_bytes + _FLOAT32)
-        return tile + 8 * 4096 * self.model.head_dim * self.value_bytes
+        return SCRATCH_BYTES + tile + 8 * 4096 * self.model.head_dim * self.value_bytes
 
     def selection_bytes(self, num_tokens: int) -> int:
         """Of choosing one pattern: mass of each column and tile diagonal, in O(keys)."""

@@ -81,7 +81,8 @@ class RequestOutput:
     prompt_logprobs: one entry per prompt token, the first None; None when not asked for.
     embedding: the prompt as one vector, where that was asked for instead of an answer.
     attention: of the last output, where the request has attention_spans: the share of the first
-        answer's attention that fell in each of them; together 1. None before, and without spans.
+        answer's attention that fell in each of them; together 1. None before, without spans, and
+        where no attention fell in any.
     error: why the request ended, for finish_reason "error"; never a neighbour's failure.
     """
 

@@ -15,8 +15,9 @@ from longreach.errors import ShapeError
 from longreach.ops.attention import AttentionScratch, SliceMeta
 from longreach.ops.span_mass import torch_stream
 from longreach.ops.span_mass.reference import span_mass_reference
+from longreach.ops.span_mass.torch_stream import SCRATCH_BYTES
 
-__all__ = ["span_mass", "span_mass_reference"]
+__all__ = ["SCRATCH_BYTES", "span_mass", "span_mass_reference"]
 
 
 def span_mass(
@@ -31,8 +32,9 @@ def span_mass(
 
     q_TNH: before rotary embedding. k_GSH: one layer's whole pool, as `attend_slice` reads it.
     spans: [start, end) of keys, ascending and disjoint; what a row does not see has no mass.
-    Returns [N, P] in float32 (or wider), each in [0, 1]; what lies outside of all spans is missing.
-    Equals `span_mass_reference` on un-rotated keys. Memory: scratch for a few thousand keys.
+    Returns float64 [N, P], each in [0, 1]; what lies outside of all spans is missing. Equals
+    `span_mass_reference` on un-rotated keys. At most SCRATCH_BYTES of memory; time about half of
+    the row's attention.
     Raises ShapeError.
     """
     if q_TNH.dim() != 3 or k_GSH.dim() != 3 or q_TNH.shape[2] != k_GSH.shape[2]:

@@ -18,7 +18,10 @@ from longreach.ops.attention.blocks import spans_between
 from longreach.ops.attention.meta import LOG2_E
 from longreach.ops.rope import rotate
 
-PIECE_KEYS = 2**13
+PIECE_VALUES = 2**20
+"""Numbers in the keys of one piece: 4 MiB where a narrow pool is read in float32."""
+SCRATCH_BYTES = 16 * 2**20
+"""What a pass takes at most: a piece of keys, its logits and their running sums."""
 
 
 class _Piece(NamedTuple):
@@ -37,16 +40,16 @@ def span_mass(
     spans: Sequence[tuple[int, int]],
     scratch: AttentionScratch,
 ) -> Tensor:
-    """Share of the last row's softmax in each span, float32 (or wider) [N, P]."""
+    """Share of the last row's softmax in each span, float64 [N, P]."""
     found = [
         _sums(logits_NK, start, spans)
         for start, logits_NK in _logits(q_TNH[-1:], k_GSH, meta, scratch)
     ]
     largest_N1 = torch.stack([piece.largest_N1 for piece in found]).amax(0)
-    factors = [torch.exp2(piece.largest_N1 - largest_N1) for piece in found]
-    mass_NP = largest_N1.new_zeros(q_TNH.shape[1], len(spans))
     total_N1 = torch.zeros_like(largest_N1)
-    for piece, factor_N1 in zip(found, factors, strict=True):
+    mass_NP = total_N1.new_zeros(q_TNH.shape[1], len(spans))
+    for piece in found:
+        factor_N1 = torch.exp2(piece.largest_N1 - largest_N1)
         total_N1 += piece.total_N1 * factor_N1
         mass_NP[:, piece.first : piece.first + piece.sums_NP.shape[1]] += piece.sums_NP * factor_N1
     return mass_NP.div_(total_N1)
@@ -57,15 +60,17 @@ def _logits(
 ) -> Iterator[tuple[int, Tensor]]:
     """(first key, base-2 logits [N, K]) of every piece; the next one overwrites it."""
     row = meta.num_keys - 1
+    num_groups, _, head_dim = k_GSH.shape
     factor = float(meta.scale_T[-1]) * LOG2_E
+    piece = max(1, PIECE_VALUES // (num_groups * head_dim))
     for span in spans_between(0, row + 1, row, meta.geometry):
         tables = meta.query_rotations[span.rotation]
         assert tables is not None
         cos, sin = tables
-        q_GRH = rotate(q_1NH, cos[-1:], sin[-1:]).view(k_GSH.shape[0], -1, k_GSH.shape[2])
+        q_GRH = rotate(q_1NH, cos[-1:], sin[-1:]).view(num_groups, -1, head_dim)
         at = span.start
         for first, last in meta.runs.pieces(span.start, span.end):
-            for k_GKH in k_GSH[:, first:last].split(PIECE_KEYS, dim=1):
+            for k_GKH in k_GSH[:, first:last].split(piece, dim=1):
                 yield at, _products(q_GRH, k_GKH, scratch).mul_(factor)
                 at += k_GKH.shape[1]
 
@@ -81,15 +86,17 @@ def _products(q_GRH: Tensor, k_GKH: Tensor, scratch: AttentionScratch) -> Tensor
 
 
 def _sums(logits_NK: Tensor, start: int, spans: Sequence[tuple[int, int]]) -> _Piece:
-    """Sums of keys [start, start + K). Overwrites the logits."""
-    stop = start + logits_NK.shape[1]
+    """Sums of keys [start, start + K), as differences of running sums: any number of spans costs
+    one pass. Overwrites the logits.
+    """
+    num_heads, num_keys = logits_NK.shape
     first = bisect_right(spans, start, key=lambda span: span[1])
-    after = bisect_left(spans, stop, key=lambda span: span[0])
+    after = bisect_left(spans, start + num_keys, key=lambda span: span[0])
     largest_N1 = logits_NK.amax(1, keepdim=True)
-    weights_NK = logits_NK.sub_(largest_N1).exp2_()
-    sums = [
-        weights_NK[:, max(a, start) - start : min(b, stop) - start].sum(1)
-        for a, b in spans[first:after]
-    ]
-    sums_NP = torch.stack(sums, dim=1) if sums else weights_NK.new_empty(weights_NK.shape[0], 0)
-    return _Piece(largest_N1, weights_NK.sum(1, keepdim=True), first, sums_NP)
+    running = logits_NK.new_zeros(num_heads, num_keys + 1, dtype=torch.float64)
+    torch.cumsum(logits_NK.sub_(largest_N1).exp2_(), 1, dtype=torch.float64, out=running[:, 1:])
+    edges_PE = torch.tensor(spans[first:after], dtype=torch.int64, device=logits_NK.device)
+    begin_P, end_P = (edges_PE.view(-1, 2) - start).clamp_(0, num_keys).unbind(1)
+    return _Piece(
+        largest_N1.double(), running[:, -1:], first, running[:, end_P] - running[:, begin_P]
+    )

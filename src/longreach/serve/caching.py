@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from longreach.engine.protocol import PrefixPin
 from longreach.serve.prompt import Prompt, PromptBreakpoint
-from longreach.serve.schema.caching import CacheFields, seconds_of
+from longreach.serve.schema.caching import DEFAULT_TTL, CacheFields, seconds_of
 
 MAX_BREAKPOINTS = 4
 """The latest of them are kept, the implicit one counted."""
-DEFAULT_TTL = "30m"
 
 
 @dataclass(frozen=True, kw_only=True)

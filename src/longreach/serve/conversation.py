@@ -47,8 +47,7 @@ async def gather(
         content = _Content(index)
         if message.breakpoint_before is not None:
             content.mark(message.breakpoint_before, before_turn=True)
-        where = f"messages[{index}].content"
-        await content.read(context, caller, message, where)
+        await content.read(context, caller, message)
         turns.append(template_turn(message, content.text))
         marks += content.marks
         question = content.question
@@ -74,15 +73,13 @@ class _Content:
     def question(self) -> str:
         return "\n".join(self._own)
 
-    async def read(
-        self, context: ServerContext, caller: Identity, message: Message, where: str
-    ) -> None:
-        """All of a message's content. where: its path, for errors."""
+    async def read(self, context: ServerContext, caller: Identity, message: Message) -> None:
+        """All of a message's content."""
         if not isinstance(message.content, list):
             self._add(message.content or "", is_file=False)
             return
         for number, part in enumerate(message.content):
-            path = f"{where}[{number}]"
+            path = message.path_of(number, f"messages[{self.turn}].content[{number}]")
             if isinstance(part, dict) and part.get("type") in FILE_PARTS:
                 if message.role == "assistant":
                     raise bad_request(f"{path}: an answer holds no files.", path)

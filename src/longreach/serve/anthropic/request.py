@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from longreach.serve.anthropic.breakpoints import check_breakpoints, place_breakpoints
 from longreach.serve.anthropic.turns import messages_of
 from longreach.serve.auth import Identity
 from longreach.serve.chat import chat_generation
@@ -42,6 +43,7 @@ async def message_generation(
             "top_p": body.top_p,
             "top_k": body.top_k,
             "response_format": _response_format(body),
+            "longreach": body.longreach,
             "reasoning_effort": _effort(config.effort if config else None),
         }
     )
@@ -60,7 +62,9 @@ async def count_tokens(context: ServerContext, caller: Identity, body: CountRequ
 
 def _conversation(body: CountRequest) -> dict[str, Any]:
     """What decides the prompt, apart from tools. A last turn of the assistant is continued."""
+    check_breakpoints(body)
     messages = messages_of(body.system, body.messages)
+    place_breakpoints(body, messages)
     continues = messages[-1].role == "assistant"
     if continues and (messages[-1].tool_calls or not messages[-1].content):
         message = "The last turn is the assistant's: it can be continued only where it is text."

@@ -6,41 +6,64 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from longreach.serve.errors import bad_request, echo, not_supported
+from longreach.serve.anthropic.blocks import (
+    Parts,
+    Placed,
+    breakpoint_of,
+    misplaced,
+    parts_of,
+)
+from longreach.serve.errors import bad_request, echo
 from longreach.serve.schema.anthropic import (
-    Block,
-    OtherBlock,
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
     Turn,
 )
+from longreach.serve.schema.caching import Breakpoint
 from longreach.serve.schema.chat import FunctionCall, Message, ToolCallParam
-
-Placed = tuple[str, Block]
-"""A block, and its path in the body."""
 
 
 def messages_of(system: str | Sequence[TextBlock] | None, turns: Sequence[Turn]) -> list[Message]:
     """The conversation. Raises ApiError: 400 for a result without its call, 501 for no text."""
     messages: list[Message] = []
     if system:
-        messages.append(Message(role="system", content=_system_text(system)))
+        messages.append(_message("system", parts_of(_system_blocks(system))))
     call_ids: set[str] = set()
+    ended: Breakpoint | None = None
     for role, group in groupby(enumerate(turns), key=lambda numbered: numbered[1].role):
         blocks = [placed for index, turn in group for placed in _blocks(turn, f"messages[{index}]")]
+        first = len(messages)
         if role == "assistant":
             messages.append(_assistant(blocks, call_ids))
         elif role == "user":
             messages += _user(blocks, call_ids)
         else:
-            messages.append(Message(role="system", content=_text(blocks)))
+            messages.append(_message("system", parts_of(blocks)))
+        if ended is not None:
+            messages[first].keep_before(ended)
+        ended = _after_calls(blocks)
     return messages
 
 
-def _system_text(system: str | Sequence[TextBlock]) -> str:
-    return system if isinstance(system, str) else "\n".join(block.text for block in system)
+def _after_calls(blocks: Iterable[Placed]) -> Breakpoint | None:
+    """The end of a prefix that a call marks: no text stands there, so the next turn begins it."""
+    calls = [block for _, block in blocks if isinstance(block, ToolUseBlock)]
+    return next((each for each in map(breakpoint_of, reversed(calls)) if each is not None), None)
+
+
+def _message(role: str, content: Parts) -> Message:
+    message = Message.model_validate({"role": role, "content": content.parts})
+    return message.found_at(content.paths)
+
+
+def _system_blocks(system: str | Sequence[TextBlock]) -> Iterator[Placed]:
+    if isinstance(system, str):
+        yield "system", TextBlock(type="text", text=system)
+        return
+    for index, block in enumerate(system):
+        yield f"system[{index}]", block
 
 
 def _blocks(turn: Turn, where: str) -> Iterator[Placed]:
@@ -57,20 +80,18 @@ def _assistant(blocks: Sequence[Placed], call_ids: set[str]) -> Message:
     for where, block in blocks:
         match block:
             case TextBlock():
-                texts.append(block.text)
+                texts.append((where, block))
             case ThinkingBlock():
                 thoughts.append(block.thinking)
             case ToolUseBlock():
                 call_ids.add(block.id)
                 calls.append(_call(block))
             case _:
-                raise _misplaced(block, where)
-    return Message(
-        role="assistant",
-        content="\n".join(texts),
-        reasoning_content="\n".join(thoughts) or None,
-        tool_calls=calls or None,
-    )
+                raise misplaced(block, where)
+    message = _message("assistant", parts_of(texts))
+    message.reasoning_content = "\n".join(thoughts) or None
+    message.tool_calls = calls or None
+    return message
 
 
 def _call(block: ToolUseBlock) -> ToolCallParam:
@@ -82,7 +103,7 @@ def _user(blocks: Iterable[Placed], call_ids: set[str]) -> Iterator[Message]:
     """Results of tools are turns of their own, texts between them one turn each."""
     for is_result, group in groupby(blocks, lambda placed: isinstance(placed[1], ToolResultBlock)):
         if not is_result:
-            yield Message(role="user", content=_text(group))
+            yield _message("user", parts_of(group))
             continue
         for where, block in group:
             assert isinstance(block, ToolResultBlock)
@@ -93,25 +114,26 @@ def _result(block: ToolResultBlock, where: str, call_ids: set[str]) -> Message:
     if block.tool_use_id not in call_ids:
         what = f"{where}.tool_use_id {echo(block.tool_use_id)} is of no tool_use block before it."
         raise bad_request(what, f"{where}.tool_use_id")
-    content = block.content or ""
-    if not isinstance(content, str):
-        content = _text((f"{where}.content[{i}]", each) for i, each in enumerate(content))
-    if block.is_error:
-        content = f"Error: {content}"
-    return Message(role="tool", tool_call_id=block.tool_use_id, content=content)
+    content = parts_of(_result_blocks(block, where))
+    if (wanted := breakpoint_of(block)) is not None:
+        content.end_prefix(wanted)
+    message = _message("tool", content)
+    message.tool_call_id = block.tool_use_id
+    return message
 
 
-def _text(blocks: Iterable[Placed]) -> str:
-    texts = []
-    for where, block in blocks:
-        if not isinstance(block, TextBlock):
-            raise _misplaced(block, where)
-        texts.append(block.text)
-    return "\n".join(texts)
-
-
-def _misplaced(block: Block, where: str) -> Exception:
-    if isinstance(block, OtherBlock):
-        what = f"{where}: this model reads text only, no {echo(block.type)}."
-        return not_supported(what, where)
-    return bad_request(f"{where}: no {block.type} can stand in this turn.", where)
+def _result_blocks(block: ToolResultBlock, where: str) -> Iterator[Placed]:
+    """What a call gave back, a failure said in words."""
+    prefix = "Error: " if block.is_error else ""
+    if not isinstance(block.content, list):
+        yield f"{where}.content", TextBlock(type="text", text=prefix + (block.content or ""))
+        return
+    for index, each in enumerate(block.content):
+        path = f"{where}.content[{index}]"
+        if index == 0 and isinstance(each, TextBlock):
+            yield path, each.model_copy(update={"text": prefix + each.text})
+        elif index == 0 and prefix:
+            yield path, TextBlock(type="text", text=prefix.strip())
+            yield path, each
+        else:
+            yield path, each

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from longreach.serve.conversation import part_text
 from longreach.serve.errors import bad_request, echo
 from longreach.serve.schema.chat import FunctionCall, Message, ToolCallParam
+from longreach.serve.schema.documents import FILE_PARTS
 from longreach.serve.schema.responses import (
     Content,
     FunctionCallItem,
@@ -46,29 +47,44 @@ def _kept(item: Item, where: str) -> KeptItem:
     head = {"id": item.id or make_id(kind), "type": kind}
     match item:
         case MessageItem():
-            content = _text(item.content, f"{where}.content")
-            part: dict[str, Any] = {"type": "input_text", "text": content}
+            parts = _parts(item.content, f"{where}.content")
             if item.role == "assistant":
-                part = {"type": "output_text", "text": content, "annotations": []}
-            body: dict[str, Any] = {"role": item.role, "content": [part]}
+                text = _joined(parts, f"{where}.content")
+                parts = [{"type": "output_text", "text": text, "annotations": []}]
+            body: dict[str, Any] = {"role": item.role, "content": parts}
         case FunctionCallItem():
             body = {"call_id": item.call_id, "name": item.name, "arguments": item.arguments}
         case FunctionOutputItem():
-            body = {"call_id": item.call_id, "output": _text(item.output, f"{where}.output")}
+            output = item.output
+            if not isinstance(output, str):
+                output = _parts(output, f"{where}.output")
+            body = {"call_id": item.call_id, "output": output}
         case ReasoningItem():
-            parts = [part.model_dump() for part in item.content or ()]
-            body = {"summary": [], "content": parts}
+            thoughts = [part.model_dump() for part in item.content or ()]
+            body = {"summary": [], "content": thoughts}
     return {**head, "status": "completed", **body}
 
 
-def _text(content: Content, where: str) -> str:
+def _parts(content: Content, where: str) -> list[dict[str, Any]]:
+    """Texts as `input_text`, files as they came."""
     if isinstance(content, str):
-        return content
-    return "\n".join(part_text(part, f"{where}[{i}]") for i, part in enumerate(content))
+        return [{"type": "input_text", "text": content}]
+    return [_part(part, f"{where}[{index}]") for index, part in enumerate(content)]
 
 
-def messages_of(items: Sequence[KeptItem]) -> list[Message]:
-    """The conversation that items make.
+def _part(part: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if part.get("type") in FILE_PARTS:
+        return dict(part)
+    kept = {name: part[name] for name in ("prompt_cache_breakpoint",) if name in part}
+    return {"type": "input_text", "text": part_text(part, where), **kept}
+
+
+def _joined(parts: Sequence[Mapping[str, Any]], where: str = "") -> str:
+    return "\n".join(part_text(part, f"{where}[{i}]") for i, part in enumerate(parts))
+
+
+def messages_of(items: Sequence[KeptItem], num_new: int) -> list[Message]:
+    """The conversation that items make. num_new: how many of them came with this request.
 
     Reasoning, text and calls that follow one another are one turn of the assistant, as the model
     wrote them: rendered again, they are the text that is in the prefix cache.
@@ -76,33 +92,41 @@ def messages_of(items: Sequence[KeptItem]) -> list[Message]:
     """
     messages: list[Message] = []
     call_ids: set[str] = set()
-    for item in items:
+    for index, item in enumerate(items, start=num_new - len(items)):
+        where = f"input[{index}]" if index >= 0 else "previous_response_id"
         match item["type"]:
             case "message":
-                _add_message(messages, item)
+                _add_message(messages, item, where)
             case "reasoning":
-                _new_turn(messages).reasoning_content = _joined(item)
+                thoughts = "".join(part["text"] for part in item["content"])
+                _new_turn(messages).reasoning_content = thoughts
             case "function_call":
                 call_ids.add(item["call_id"])
                 _add_call(messages, item)
             case "function_call_output":
                 _check_call(item["call_id"], call_ids)
-                messages.append(
-                    Message(role="tool", tool_call_id=item["call_id"], content=item["output"])
-                )
+                output = item["output"]
+                message = Message(role="tool", tool_call_id=item["call_id"], content=output)
+                messages.append(message.found_at(_paths(output, f"{where}.output")))
     return messages
 
 
-def _joined(item: KeptItem) -> str:
-    return "".join(part["text"] for part in item["content"])
+def _paths(content: Content, where: str) -> list[str]:
+    """Where the parts of a content stand."""
+    if isinstance(content, str):
+        return []
+    return [f"{where}[{number}]" for number in range(len(content))]
 
 
-def _add_message(messages: list[Message], item: KeptItem) -> None:
-    text = _joined(item)
-    last = messages[-1] if messages else None
+def _add_message(messages: list[Message], item: KeptItem, where: str) -> None:
+    content = item["content"]
     if item["role"] != "assistant":
-        messages.append(Message(role=item["role"], content=text))
-    elif last is not None and last.role == "assistant" and not (last.content or last.tool_calls):
+        message = Message(role=item["role"], content=content)
+        messages.append(message.found_at(_paths(content, f"{where}.content")))
+        return
+    text = "".join(part["text"] for part in content)
+    last = messages[-1] if messages else None
+    if last is not None and last.role == "assistant" and not (last.content or last.tool_calls):
         last.content = text
     else:
         _new_turn(messages).content = text

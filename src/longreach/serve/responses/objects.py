@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from longreach.engine.sampling_params import SamplingParams
+from longreach.serve.schema.caching import DEFAULT_TTL, CacheOptions
 from longreach.serve.schema.responses import FunctionChoice, ResponsesRequest, TextFormat
 
 _DRAWN = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
@@ -39,6 +40,7 @@ def new_response(
         "output": [],
         "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": body.previous_response_id,
+        **_caching(body),
         "reasoning": _reasoning(body),
         "service_tier": "default",
         "store": body.is_stored,
@@ -50,6 +52,20 @@ def new_response(
         "usage": None,
         **{name: getattr(params, name) for name in _DRAWN},
     }
+
+
+def _caching(body: ResponsesRequest) -> dict[str, Any]:
+    """What was said about the cache; nothing where nothing was."""
+    said = {
+        "prompt_cache_key": body.prompt_cache_key,
+        "prompt_cache_options": body.prompt_cache_options and _options(body.prompt_cache_options),
+        "prompt_cache_retention": body.prompt_cache_retention,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _options(options: CacheOptions) -> dict[str, Any]:
+    return {"mode": options.mode, "ttl": options.ttl or DEFAULT_TTL}
 
 
 def _reasoning(body: ResponsesRequest) -> dict[str, Any]:

@@ -42,6 +42,10 @@ _SAME = (
     "repetition_penalty",
     "seed",
     "cache_salt",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "longreach",
     "stream",
 )
 
@@ -96,7 +100,7 @@ def _chat_body(body: ResponsesRequest, items: Sequence[KeptItem]) -> ChatRequest
 
 
 def _messages(body: PromptFields, items: Sequence[KeptItem]) -> list[Message]:
-    messages = messages_of(items)
+    messages = messages_of(items, len(body.input))
     if body.instructions:
         messages.insert(0, Message(role="system", content=body.instructions))
     return messages

@@ -7,19 +7,79 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from longreach.serve.schema.base import Body
-
-_CACHED = frozenset({"cache_control"})
-"""Marks where a prefix ends that is worth caching. Here every prefix is cached, so it is obeyed
-wherever it stands, and usage tells what was read from the cache and what was written."""
+from longreach.serve.schema.caching import CacheControl
+from longreach.serve.schema.documents import MAX_NAME, LongreachOptions
 
 
-class TextBlock(Body):
-    """Text."""
+class Cached(Body):
+    """What may end a prefix that is to be kept."""
 
-    inert: ClassVar[frozenset[str]] = _CACHED | {"citations"}
+    cache_control: CacheControl | None = None
+
+
+class TextBlock(Cached):
+    """Text. citations: of an earlier answer; nothing that the model reads."""
+
+    inert: ClassVar[frozenset[str]] = frozenset({"citations"})
 
     type: Literal["text"]
     text: str
+
+
+class PdfSource(Body):
+    """A PDF, in base64."""
+
+    type: Literal["base64"]
+    media_type: Literal["application/pdf"]
+    data: str
+
+
+class PlainTextSource(Body):
+    """A text."""
+
+    type: Literal["text"]
+    media_type: Literal["text/plain"]
+    data: str
+
+
+class ContentSource(Body):
+    """A text in blocks."""
+
+    type: Literal["content"]
+    content: str | list[TextBlock]
+
+
+class FileSource(Body):
+    """A file of /v1/files."""
+
+    type: Literal["file"]
+    file_id: str
+
+
+class UrlSource(Body):
+    """A file that would have to be fetched, which is refused."""
+
+    type: Literal["url"]
+    url: str
+
+
+class CitationsConfig(Body):
+    """enabled: tell on which pages the quotes of the answer stand."""
+
+    enabled: bool = False
+
+
+class DocumentBlock(Cached):
+    """A document. title: its name. context: what is said of it, and not cited."""
+
+    type: Literal["document"]
+    source: Annotated[
+        PdfSource | PlainTextSource | ContentSource | FileSource | UrlSource,
+        Field(discriminator="type"),
+    ]
+    title: Annotated[str, Field(max_length=MAX_NAME)] | None = None
+    context: str | None = None
+    citations: CitationsConfig | None = None
 
 
 class ThinkingBlock(Body):
@@ -31,10 +91,10 @@ class ThinkingBlock(Body):
     thinking: str
 
 
-class ToolUseBlock(Body):
+class ToolUseBlock(Cached):
     """A call that the model made."""
 
-    inert: ClassVar[frozenset[str]] = _CACHED | {"caller"}
+    inert: ClassVar[frozenset[str]] = frozenset({"caller"})
 
     type: Literal["tool_use"]
     id: str
@@ -48,32 +108,33 @@ class OtherBlock(BaseModel):
     type: str
 
 
-def _text_kind(block: object) -> str:
-    return "text" if _type(block) == "text" else "other"
+def _result_kind(block: object) -> str:
+    kind = _type(block)
+    return kind if isinstance(kind, str) and kind in ("text", "document") else "other"
 
 
 def _type(block: object) -> object:
     return block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
 
 
-TextOnly = Annotated[
-    Annotated[TextBlock, Tag("text")] | Annotated[OtherBlock, Tag("other")],
-    Discriminator(_text_kind),
+ResultBlock = Annotated[
+    Annotated[TextBlock, Tag("text")]
+    | Annotated[DocumentBlock, Tag("document")]
+    | Annotated[OtherBlock, Tag("other")],
+    Discriminator(_result_kind),
 ]
 
 
-class ToolResultBlock(Body):
+class ToolResultBlock(Cached):
     """What a call gave back. is_error: the model is told that it failed."""
-
-    inert: ClassVar[frozenset[str]] = _CACHED
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: str | list[TextOnly] | None = None
+    content: str | list[ResultBlock] | None = None
     is_error: bool = False
 
 
-_KINDS = frozenset({"text", "thinking", "tool_use", "tool_result"})
+_KINDS = frozenset({"text", "document", "thinking", "tool_use", "tool_result"})
 
 
 def _kind(block: object) -> str:
@@ -83,6 +144,7 @@ def _kind(block: object) -> str:
 
 Block = Annotated[
     Annotated[TextBlock, Tag("text")]
+    | Annotated[DocumentBlock, Tag("document")]
     | Annotated[ThinkingBlock, Tag("thinking")]
     | Annotated[ToolUseBlock, Tag("tool_use")]
     | Annotated[ToolResultBlock, Tag("tool_result")]
@@ -98,10 +160,10 @@ class Turn(Body):
     content: str | Annotated[list[Block], Field(fail_fast=True)]
 
 
-class Tool(Body):
+class Tool(Cached):
     """A function that the model may call. Forced calls always match their schema."""
 
-    inert: ClassVar[frozenset[str]] = _CACHED | {"eager_input_streaming", "strict"}
+    inert: ClassVar[frozenset[str]] = frozenset({"eager_input_streaming", "strict"})
 
     type: Literal["custom"] | None = None
     name: Annotated[str, Field(min_length=1)]
@@ -137,10 +199,13 @@ class OutputConfig(Body):
     format: OutputFormat | None = None
 
 
-class CountRequest(Body):
-    """POST /v1/messages/count_tokens: what decides the prompt."""
+class CountRequest(Cached):
+    """POST /v1/messages/count_tokens: what decides the prompt.
 
-    inert: ClassVar[frozenset[str]] = _CACHED | {"metadata", "service_tier"}
+    cache_control: of the last block.
+    """
+
+    inert: ClassVar[frozenset[str]] = frozenset({"metadata", "service_tier"})
 
     model: str
     messages: Annotated[list[Turn], Field(min_length=1, fail_fast=True)]
@@ -160,3 +225,4 @@ class MessagesRequest(CountRequest):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
     stream: bool | None = None
+    longreach: LongreachOptions = LongreachOptions()

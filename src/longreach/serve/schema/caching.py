@@ -12,6 +12,7 @@ from longreach.serve.schema.base import Body
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([1-9]\d{0,8})([smhd])")
 MAX_TTL_S = 30 * 86400
+DEFAULT_TTL = "30m"
 MAX_KEY = 512
 
 
@@ -39,6 +40,11 @@ class Breakpoint(Body):
 
     mode: Literal["explicit"] = "explicit"
     ttl: Duration | None = None
+
+    @property
+    def ttl_s(self) -> float:
+        """Its own time in seconds."""
+        return seconds_of(self.ttl or DEFAULT_TTL)
 
 
 class CacheOptions(Body):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
@@ -46,15 +47,38 @@ class Message(Body):
     function_call: FunctionCall | None = None
     reasoning_content: str | None = None
     _breakpoint_before: Breakpoint | None = PrivateAttr(default=None)
+    _paths: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def breakpoint_before(self) -> Breakpoint | None:
         """Set where the turns before this one are a prefix that is worth keeping."""
         return self._breakpoint_before
 
+    def path_of(self, part: int, usual: str) -> str:
+        """Where a part of the content stands in the client's body. usual: of this dialect."""
+        return self._paths[part] if part < len(self._paths) else usual
+
+    def found_at(self, paths: Iterable[str]) -> Message:
+        """The same, whose parts stood elsewhere in another dialect's body."""
+        self._paths = tuple(paths)
+        return self
+
     def keep_before(self, wanted: Breakpoint) -> None:
-        """Mark the end of the turns before this one; no client can, in this dialect."""
-        self._breakpoint_before = wanted
+        """Mark the end of the turns before this one; no client can, in this dialect.
+
+        Of several, the longest counts.
+        """
+        known = self._breakpoint_before
+        if known is None or known.ttl_s < wanted.ttl_s:
+            self._breakpoint_before = wanted
+
+    def end_prefix(self, wanted: Breakpoint) -> None:
+        """Mark the end of this turn's text, unless its last part has a mark."""
+        if not isinstance(self.content, list):
+            self.content = [{"type": "text", "text": self.content or ""}]
+        last = self.content[-1] if self.content else None
+        if isinstance(last, dict):
+            last.setdefault("prompt_cache_breakpoint", wanted.model_dump())
 
 
 class NamedFunction(Body):

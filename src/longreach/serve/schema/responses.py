@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from longreach.serve.schema.base import INERT, Body
+from longreach.serve.schema.caching import CacheFields
+from longreach.serve.schema.documents import LongreachOptions
 from longreach.serve.schema.sampling import MAX_LOGPROBS, Penalty
 
 LOGPROBS = "message.output_text.logprobs"
@@ -139,7 +141,7 @@ class StreamOptions(Body):
     inert: ClassVar[frozenset[str]] = frozenset({"include_obfuscation"})
 
 
-class PromptFields(Body):
+class PromptFields(CacheFields):
     """What decides the prompt; also the body of /v1/responses/input_tokens."""
 
     inert: ClassVar[frozenset[str]] = frozenset(INERT) - {"metadata", "store"} | {"max_tool_calls"}
@@ -182,6 +184,7 @@ class ResponsesRequest(PromptFields):
     store: bool | None = None
     background: bool | None = None
     metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
+    longreach: LongreachOptions = LongreachOptions()
 
     @property
     def is_stored(self) -> bool:

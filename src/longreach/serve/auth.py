@@ -119,4 +119,8 @@ def identity_of(request: Request) -> Identity:
     return request.state.identity
 
 
-Caller = Annotated[Identity, Depends(identity_of)]
+async def _identity_of(request: Request) -> Identity:
+    return identity_of(request)
+
+
+Caller = Annotated[Identity, Depends(_identity_of)]

@@ -89,6 +89,9 @@ def test_help_is_light():
 
 FLAGS = {
     "demo": "--dense --dtype --file --json --model --no-dense --seed --sparse --tokens",
+    "ask": "--cache-dir --cache-size --cache-ttl --dtype --interactive --json --max-model-len "
+    "--max-tokens --model --no-disk-cache --over-length --pin --quantization --seed --sparse "
+    "--sparse-recall --temperature",
     "chat": "--api-key --base-url --doc --max-tokens --model --seed --system --temperature",
     "serve": "--alias --allowed-origins --api-key --api-key-file --block-size --cache-dir "
     "--cache-size --cache-ttl --chat-template "

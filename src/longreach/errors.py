@@ -7,6 +7,7 @@ LongreachError
 │   ├── ConfigError            config.json: unknown key (strict), bad or contradicting values
 │   └── UnsupportedModelError  an architecture, rope type or quantisation that we do not run
 ├── ContextLengthError         the prompt (plus max_tokens) is longer than the limit
+│   └── DocumentsTooLongError  documents that no single prompt holds; names the ways around
 ├── MemoryPlanError            the plan does not fit; carries the plan
 ├── InvalidRequestError        (ValueError) a field out of range; carries field and value
 ├── TemplateError              (ValueError) a chat template that fails or misbehaves
@@ -20,6 +21,7 @@ LongreachError
 │   ├── EmptyDocumentError         no bytes, or no text in them
 │   ├── BrokenDocumentError        damaged, cut off, or not what it says it is
 │   └── DocumentTooLargeError      above a limit; carries what, its size and the limit
+├── CacheFileError             a file of the disk cache that is torn, altered or not ours
 ├── EngineBusyError            the queue is full; try again after retry_after_s
 ├── EngineClosedError          the engine drains or has stopped
 └── RequestAborted             the caller stopped the request; finished pages stay cached
@@ -69,6 +71,20 @@ class ContextLengthError(LongreachError):
         )
 
 
+class DocumentsTooLongError(ContextLengthError):
+    """Documents and a question about them do not fit the context together."""
+
+    def __init__(
+        self, num_prompt_tokens: int, max_tokens: int, max_model_len: int, advice: str
+    ) -> None:
+        super().__init__(num_prompt_tokens, max_tokens, max_model_len)
+        self.advice = advice
+        self.args = (
+            f"the documents and the question have {num_prompt_tokens:,} tokens and the answer may "
+            f"take {max_tokens:,} more, but the context holds {max_model_len:,}: {advice}",
+        )
+
+
 class MemoryPlanError(LongreachError):
     """The planned memory is more than there is.
 
@@ -109,6 +125,10 @@ class ShapeError(LongreachError, ValueError):
 
 class UnsupportedError(LongreachError):
     """No twin of an op can run these arguments. The message lists every twin's reason."""
+
+
+class CacheFileError(LongreachError):
+    """A file of the disk cache that cannot be used. The message names it and says why."""
 
 
 class EngineBusyError(LongreachError):

@@ -18,6 +18,7 @@ from longreach.cli import (
     show,
     version,
 )
+from longreach.cli.ask import command as ask_command
 from longreach.cli.errors import Commands
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app = typer.Typer(
     ),
 )
 app.command("demo")(demo.demo)
+app.command("ask")(ask_command.ask)
 app.command("chat")(chat_command.chat)
 app.command("serve")(serve.serve)
 app.command("run-batch")(run_batch.run_batch)

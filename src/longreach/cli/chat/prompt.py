@@ -22,14 +22,19 @@ _ADD = "doc add "
 _STYLE = Style.from_dict({"bottom-toolbar": "noreverse ansibrightblack", "prompt": "bold ansicyan"})
 
 
-def line_reader(toolbar: Callable[[], str]) -> Callable[[], str]:
-    """A function that reads one question or command. toolbar: the text below, asked every time."""
+def line_reader(
+    toolbar: Callable[[], str], completer: Completer | None = None
+) -> Callable[[], str]:
+    """A function that reads one question or command.
+
+    toolbar: the text below, asked every time. completer: of commands, else those of the chat.
+    """
     session: PromptSession[str] = PromptSession(
         message=[("class:prompt", "> ")],
         multiline=True,
         prompt_continuation="  ",
         key_bindings=_keys(),
-        completer=CommandCompleter(),
+        completer=completer or CommandCompleter(),
         bottom_toolbar=toolbar,
         style=_STYLE,
         reserve_space_for_menu=4,

@@ -1,0 +1,1 @@
+"""Questions about documents: the answer, and where in the documents it stands."""

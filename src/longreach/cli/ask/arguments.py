@@ -1,0 +1,50 @@
+"""FILE... "question": which of the words are files, and what is asked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from longreach.errors import InvalidRequestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """paths: files, folders and patterns. question: None for a session."""
+
+    paths: tuple[str, ...]
+    question: str | None
+
+
+def parse_words(words: Sequence[str], *, is_session: bool) -> Asked:
+    """The last word is the question, unless it is a file, or a session was asked for.
+
+    Without a question, piped text is the question; a person at a terminal begins a session.
+    Raises InvalidRequestError where there are no files, or no question and nobody to ask for one.
+    """
+    if is_session or _is_path(words[-1]):
+        question = None if is_session else _piped_question()
+        return Asked(paths=tuple(words), question=question)
+    if len(words) < 2:
+        raise InvalidRequestError("FILE", words[0], "a file, a folder or a pattern that exists")
+    if not words[-1].strip():
+        raise InvalidRequestError("QUESTION", words[-1], "a question")
+    return Asked(paths=tuple(words[:-1]), question=words[-1].strip())
+
+
+def _is_path(word: str) -> bool:
+    try:
+        return bool(word) and Path(word).exists()
+    except (OSError, ValueError):  # far too long for a name, or a null byte
+        return False
+
+
+def _piped_question() -> str | None:
+    if sys.stdin.isatty():
+        return None
+    question = sys.stdin.read().strip()
+    if not question:
+        raise InvalidRequestError("QUESTION", question, "a question after the files, or -i")
+    return question

@@ -1,0 +1,36 @@
+"""Where an answer looked, as a strip of blocks: one block for a page or for a few neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+FAINT = 0.005
+"""A share below this is shown empty: attention is never exactly nowhere."""
+
+
+def heat_levels(shares: Sequence[float], width: int) -> list[int]:
+    """At most `width` levels 0 to 8, the highest 8; a bin's level is its pages' highest share."""
+    if not shares or width < 1:
+        return []
+    bins = _bins(shares, width)
+    top = max(bins)
+    if top <= 0:
+        return [0] * len(bins)
+    steps = len(BLOCKS) - 1
+    return [
+        0 if share < FAINT * top or share <= 0 else max(1, round(steps * share / top))
+        for share in bins
+    ]
+
+
+def heat_strip(levels: Sequence[int]) -> str:
+    """The levels as text."""
+    return "".join(BLOCKS[level] for level in levels)
+
+
+def _bins(shares: Sequence[float], width: int) -> list[float]:
+    count = min(width, len(shares))
+    edges = [index * len(shares) // count for index in range(count + 1)]
+    return [max(shares[a:b]) for a, b in pairwise(edges)]

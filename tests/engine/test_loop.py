@@ -16,12 +16,20 @@ class FakeEngine:
         self.steps_left = 0
         self.num_steps = 0
         self.fail = None
+        self.background = 0
         self.gate = threading.Event()
         self.gate.set()
 
     @property
     def has_unfinished(self):
         return self.steps_left > 0
+
+    @property
+    def has_background_work(self):
+        return self.background > 0
+
+    def do_background_work(self):
+        self.background = max(self.background - 1, 0)
 
     def step(self, *, should_stop, on_progress):
         self.gate.wait(10)
@@ -73,6 +81,14 @@ def test_it_steps_while_there_is_work(loop):
     loop.stop()
     assert loop._listener.told == ["layer", ["output"]] * 3 + [None]
     assert loop._engine.num_steps == 3
+
+
+def test_it_works_in_the_background_without_requests(loop):
+    """What is left to do for the disk is done while no request runs, and makes no step."""
+    loop._engine.background = 3
+    loop.notify()
+    wait_until(lambda: not loop._engine.has_background_work)
+    assert loop._engine.num_steps == 0
 
 
 def test_calls_run_in_its_thread_between_steps(loop):

@@ -6,13 +6,18 @@ pages.py        page numbers: free, owned, cached; runs and slots
 prefix.py       digest -> page, with provenance
 pins.py         prefixes that stay until their time is over
 pool.py         the tensors
+disk/           pages that outlive the process, as files
+page_bytes.py   pages of a pool as bytes
+disk_tier.py    what of the pool goes to disk, and comes back
 kv_cache.py     the facade that the engine uses; one PageTable per request
 """
 
+from longreach.cache.disk import ExtentStore, Part
 from longreach.cache.hashing import HashChain, fingerprint
 from longreach.cache.kv_cache import CachedPrefix, CacheStats, KVCache
+from longreach.cache.page_bytes import layout_of
 from longreach.cache.pages import KeyRuns, PageAllocator, runs_of, slots_of
-from longreach.cache.pins import Pin, Pins
+from longreach.cache.pins import Pin, Pins, salt_tag
 from longreach.cache.pool import KVPool
 from longreach.cache.prefix import PrefixIndex
 from longreach.cache.provenance import DENSE, Provenance
@@ -22,17 +27,21 @@ __all__ = [
     "DENSE",
     "CacheStats",
     "CachedPrefix",
+    "ExtentStore",
     "HashChain",
     "KVCache",
     "KVPool",
     "KeyRuns",
     "PageAllocator",
     "PageTable",
+    "Part",
     "Pin",
     "Pins",
     "PrefixIndex",
     "Provenance",
     "fingerprint",
+    "layout_of",
     "runs_of",
+    "salt_tag",
     "slots_of",
 ]

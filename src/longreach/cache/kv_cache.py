@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from longreach.cache.disk import ExtentStore, Part
+from longreach.cache.disk_tier import DiskTier
 from longreach.cache.hashing import HashChain, chain_seed
 from longreach.cache.pages import PageAllocator, pages_for
-from longreach.cache.pins import Pin, Pins
+from longreach.cache.pins import Pin, Pins, salt_tag
 from longreach.cache.pool import KVPool
 from longreach.cache.prefix import ROOT, PrefixIndex
 from longreach.cache.provenance import DENSE, Provenance
@@ -44,6 +46,7 @@ class KVCache:
 
     pool: the tensors, or None where only page numbers are needed.
     fingerprint: see `hashing.fingerprint`; seeds every chain.
+    store: where pages outlive the process; needs a pool.
     enable_prefix_caching: False also for temperature_mode "length", where a key depends on more
         than its prefix: nothing is then indexed or found.
     """
@@ -56,6 +59,7 @@ class KVCache:
         fingerprint: bytes = b"",
         enable_prefix_caching: bool = True,
         pool: KVPool | None = None,
+        store: ExtentStore | None = None,
     ) -> None:
         self.page_size = page_size
         self.pool = pool
@@ -64,6 +68,10 @@ class KVCache:
         self.allocator = PageAllocator(num_pages)
         self.index = PrefixIndex()
         self.pins = Pins()
+        self.disk: DiskTier | None = None
+        if store is not None and pool is not None and enable_prefix_caching:
+            self.disk = DiskTier(store, pool, self.index)
+            self.load_pins()
 
     # --- looking
 
@@ -130,18 +138,7 @@ class KVCache:
             return CachedPrefix()
         usable = max(table.chain.num_tokens - 1, 0) // self.page_size
         pages, provenances = self.index.lookup(table.chain.digests[:usable], wanted)
-        if not pages:
-            return CachedPrefix()
-        made = provenances[0]
-        for provenance in provenances:
-            made = provenance.after(made)
-        return CachedPrefix(
-            pages=tuple(pages),
-            num_tokens=len(pages) * self.page_size,
-            recall_min=min(p.recall_min for p in provenances),
-            recall_mean=sum(p.recall_mean for p in provenances) / len(provenances),
-            made=made,
-        )
+        return _describe(pages, provenances, self.page_size)
 
     # --- owning
 
@@ -182,30 +179,37 @@ class KVCache:
         made = table.made = provenance.after(table.made)
         full = num_computed_tokens // self.page_size
         for at in range(table.num_committed, full):
-            parent = table.chain.digests[at - 1] if at else ROOT
             # A page that an earlier call began was made by both.
             page_made = made.mixed_with(table.tail) if table.tail is not None else made
             table.tail = None
-            self._name_page(table, at, parent, page_made)
+            table.num_named += self._name_page(table, at, page_made)
         table.num_committed = max(full, table.num_committed)
         if num_computed_tokens % self.page_size:
             table.tail = made if table.tail is None else made.mixed_with(table.tail)
+        if self.disk is not None:
+            self.disk.note(table)
 
-    def _name_page(self, table: PageTable, at: int, parent: bytes, made: Provenance) -> None:
+    def _name_page(self, table: PageTable, at: int, made: Provenance) -> bool:
+        """Index a page; whether its name leads to it now."""
         page, digest = table.pages[at], table.chain.digests[at]
+        parent = table.chain.digests[at - 1] if at else ROOT
         self.allocator.set_indexed(page)
         ended = self.index.insert(digest, parent, page, made, table.cache_salt)
-        table.num_named += page not in ended
         for dropped in ended:
             self.allocator.drop_indexed(dropped)
-        if page not in ended and self.pins.covers(digest):
+        if page in ended:
+            return False
+        if self.pins.covers(digest):
             self.allocator.keep(page, kept=True)
+        return True
 
     def release(self, table: PageTable) -> None:
         """Gives all pages back; the indexed ones stay cached. The chain is kept.
 
         Last page first: so the head of a chain is always younger than its tail, and evicted later.
         """
+        if self.disk is not None:
+            self.disk.note(table, is_over=True)
         for at in reversed(range(len(table.pages))):
             self.allocator.release(table.pages[at])
             if at < table.num_committed:
@@ -215,6 +219,39 @@ class KVCache:
                     self.allocator.touch(named)
         table.clear()
 
+    # --- restoring
+
+    def find_on_disk(
+        self, table: PageTable, wanted: Provenance, prefix: CachedPrefix
+    ) -> list[Part]:
+        """What goes on from a prefix on disk, where `match_table` has found no more in memory."""
+        if self.disk is None:
+            return []
+        usable = max(table.chain.num_tokens - 1, 0) // self.page_size
+        return self.disk.find(table.chain.digests[:usable], len(prefix.pages), wanted)
+
+    def restore(self, table: PageTable, part: Part) -> bool:
+        """Read a part into the table's pages that follow its committed ones, and index them.
+
+        False when the file is gone or broken: nothing has changed then.
+        """
+        assert self.disk is not None, "a part without a disk"
+        assert part.at == table.num_committed, "parts come in order"
+        end = part.at + part.count
+        if not self.disk.read(part, table.pages[part.at : end]):
+            return False
+        for at, made in zip(range(part.at, end), part.made, strict=True):
+            table.made = made.after(table.made)
+            self._name_page(table, at, made)
+        table.num_committed = end
+        return True
+
+    def committed_prefix(self, table: PageTable) -> CachedPrefix:
+        """The table's committed pages, described as if they had just been found."""
+        digests = table.chain.digests[: table.num_committed]
+        made = [self.index.made_of(digest) for digest in digests]
+        return _describe(table.pages[: table.num_committed], made, self.page_size)
+
     # --- pins
 
     def pin(self, pin: Pin) -> None:
@@ -222,14 +259,34 @@ class KVCache:
 
         They are given to running requests all the same when nothing else is left.
         """
-        self.pins.put(pin)
-        self._keep(pin.digests, kept=True)
+        self._put_pin(pin)
+        if self.disk is not None:
+            self.disk.pin(pin)
 
     def unpin(self, name: bytes) -> bool:
         """End the pin of this name; whether there was one."""
         is_pinned = self.pins.get(name) is not None
         self._keep(self.pins.remove(name), kept=False)
+        if is_pinned and self.disk is not None:
+            self.disk.store.unpin(name)
         return is_pinned
+
+    def load_pins(self) -> None:
+        """Learn of pins that were made or ended elsewhere: before this process, or beside it."""
+        found = None if self.disk is None else self.disk.store.pins()
+        if found is None:
+            return
+        for pin in found.values():
+            if self.pins.get(pin.name) != pin:
+                self._put_pin(pin)
+        for pin in self.pins:
+            if pin.name not in found:
+                self._keep(self.pins.remove(pin.name), kept=False)
+
+    def _put_pin(self, pin: Pin) -> None:
+        self._keep(self.pins.remove(pin.name), kept=False)
+        self.pins.put(pin)
+        self._keep(pin.digests, kept=True)
 
     def end_pins(self) -> None:
         """End the pins whose time is over."""
@@ -246,17 +303,17 @@ class KVCache:
     # --- forgetting
 
     def reset_prefix_cache(self) -> None:
-        """Forgets every prefix. Pages in use stay with their owners."""
-        self._unpin_all(None)
+        """Forgets every prefix, on disk too. Pages in use stay with their owners."""
+        self._forget_elsewhere(None)
         for page in self.index.clear():
             self.allocator.drop_indexed(page)
 
     def forget_unused(self, cache_salt: str | None = None) -> int:
         """Frees the cached pages that nobody owns, of one salt or (None) of all; how many.
 
-        Pins of that salt end.
+        Pins of that salt end, and what is on disk is removed.
         """
-        self._unpin_all(cache_salt)
+        self._forget_elsewhere(cache_salt)
         before = self.allocator.num_cached
         for page in self.allocator.cached_pages():
             # A page may have gone with the one before it in its chain.
@@ -265,9 +322,11 @@ class KVCache:
                 self._evict(page)
         return before - self.allocator.num_cached
 
-    def _unpin_all(self, cache_salt: str | None) -> None:
+    def _forget_elsewhere(self, cache_salt: str | None) -> None:
+        if self.disk is not None:
+            self.disk.forget(cache_salt)
         for pin in self.pins:
-            if cache_salt in (None, pin.salt):
+            if cache_salt is None or salt_tag(cache_salt) == pin.salt_tag:
                 self.unpin(pin.name)
 
     def _evict(self, page: int) -> None:
@@ -299,3 +358,22 @@ class KVCache:
             for page in table.pages:
                 owners[page] += 1
         assert owners == [self.allocator.num_owners(p) for p in range(len(owners))]
+
+
+def _describe(
+    pages: Sequence[int], made: Sequence[Provenance | None], page_size: int
+) -> CachedPrefix:
+    """A prefix of these pages; a page without provenance says nothing of recall."""
+    known = [provenance for provenance in made if provenance is not None]
+    if not known:
+        return CachedPrefix()
+    weakest = known[0]
+    for provenance in known:
+        weakest = provenance.after(weakest)
+    return CachedPrefix(
+        pages=tuple(pages),
+        num_tokens=len(pages) * page_size,
+        recall_min=min(p.recall_min for p in known),
+        recall_mean=sum(p.recall_mean for p in known) / len(known),
+        made=weakest,
+    )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 
+def salt_tag(cache_salt: str) -> str:
+    """A name for a salt that does not tell it: for what outlives the process."""
+    return hashlib.sha256(b"longreach salt" + cache_salt.encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
     """One pinned prefix. Its name is the digest of its last page.
 
-    digests: of its pages, in order. salt: what its chain was seeded with. label: for people.
+    digests: of its pages, in order. salt_tag: whose it is, see `salt_tag`. label: for people.
     created_s, expires_s: Unix time; None: until it is unpinned.
     """
 
     digests: tuple[bytes, ...]
-    salt: str = ""
+    salt_tag: str = ""
     label: str = ""
     created_s: float = field(default_factory=time.time)
     expires_s: float | None = None

@@ -82,6 +82,11 @@ class PrefixIndex:
         entry = self._entries.get(digest)
         return None if entry is None else entry.page
 
+    def made_of(self, digest: bytes) -> Provenance | None:
+        """How the page of `digest` was made, None when there is none."""
+        entry = self._entries.get(digest)
+        return None if entry is None else entry.provenance
+
     def salt_of(self, page: int) -> str:
         """Whose page it is: the salt that its entry was made with."""
         return self._entries[self._digest_of[page]].salt

@@ -153,17 +153,17 @@ def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> Serv
         "metrics_prefix",
         "max_prefill_tokens_per_minute",
         "max_num_seqs",
-        "state_dir",
         "stored_ttl",
         "max_body_bytes",
         "max_file_bytes",
         "max_batch_concurrency",
     )
-    # The salts of the keys name what is on disk: there they outlive the process, too.
-    disk_cache = disk_cache_of(values)
+    state_dir = state_dir_of(model, values)
     return ServerSettings(
         **{name: values[name] for name in as_they_are},
-        secret=server_secret(values["state_dir"] or (disk_cache and disk_cache.directory)),
+        state_dir=state_dir,
+        # The salts of the keys name what is cached on disk, so they outlive the process as well.
+        secret=server_secret(state_dir),
         served_model_names=tuple(values["served_model_name"]) or (model,),
         api_keys=api_keys(values["api_key"], values["api_key_file"]),
         allowed_origins=tuple(values["allowed_origins"]),
@@ -171,6 +171,17 @@ def server_settings(model: str, folder: Path, values: Mapping[str, Any]) -> Serv
         default_chat_template_kwargs=_json_object(values["default_chat_template_kwargs"]),
         sampling_defaults=sampling_defaults(folder),
     )
+
+
+def state_dir_of(model: str, values: Mapping[str, Any]) -> Path | None:
+    """Where the server keeps files and the like: beside the disk cache; None without either."""
+    from longreach.serve.state import usual_state_dir
+
+    disk_cache = disk_cache_of(values)
+    given: Path | None = values["state_dir"]
+    if given is not None or disk_cache is None:
+        return given
+    return usual_state_dir(disk_cache.directory, model)
 
 
 def api_keys(given: list[str], file: Path | None) -> tuple[str, ...]:

@@ -135,6 +135,8 @@ class AsyncEngine:
         courier = Courier(engine, self._room)
         loop = EngineLoop(engine, courier)
         self._parts: _Parts | None = _Parts(engine, loop, courier, Estimator(engine))
+        if engine.cache.disk is not None:
+            engine.cache.disk.store.writer.on_room = loop.notify
         loop.start()
 
     @classmethod
@@ -308,6 +310,7 @@ class AsyncEngine:
         if parts is None:
             return
         parts.loop.stop()
+        parts.engine.close()
         self._last_status = self._look(parts)
         self._parts = None
 

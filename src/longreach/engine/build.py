@@ -13,8 +13,9 @@ from typing import Literal
 
 import torch
 
-from longreach.cache import KVCache, KVPool, fingerprint
-from longreach.config import EngineConfig, ModelConfig
+from longreach.cache import ExtentStore, KVCache, KVPool, fingerprint, layout_of
+from longreach.cache.disk.file_digests import FileDigests
+from longreach.config import DiskCacheConfig, EngineConfig, ModelConfig
 from longreach.engine.admission import Admission
 from longreach.engine.engine import Engine
 from longreach.engine.memory import (
@@ -84,7 +85,8 @@ def build_engine(
         runtime_bytes=runtime,
     )
     plan, max_model_len = plan_engine(footprint, overrides, plannable_bytes(device))
-    cache = make_cache(footprint, decoder, plan.kv_cache // footprint.kv_bytes_per_token)
+    num_tokens = plan.kv_cache // footprint.kv_bytes_per_token
+    cache = make_cache(footprint, decoder, num_tokens, folder, str(name))
     positions = Positions(model=model, temperature_mode=config.temperature_mode, device=device)
     tokenizer = load_tokenizer(folder)
     return Engine(
@@ -185,7 +187,9 @@ def pool_tokens(
     return max_model_len + min(extra, max(max_model_len, typical) + config.page_size)
 
 
-def make_cache(footprint: Footprint, decoder: Decoder, num_tokens: int) -> KVCache:
+def make_cache(
+    footprint: Footprint, decoder: Decoder, num_tokens: int, folder: Path, model_name: str
+) -> KVCache:
     """Pages of `num_tokens` tokens, named by all that their content depends on."""
     model, config = footprint.model, footprint.engine
     pool = KVPool(
@@ -197,8 +201,11 @@ def make_cache(footprint: Footprint, decoder: Decoder, num_tokens: int) -> KVCac
         dtype=footprint.kv_dtype,
         device=decoder.device,
     )
+    reusable = config.enable_prefix_caching and config.temperature_mode != "length"
+    disk = config.disk_cache if reusable else None
     name = fingerprint(
         model=model.raw,
+        weights=None if disk is None else weights_digest(folder, disk),
         rope=model.rope,
         dual_chunk=model.dual_chunk,
         dtype=str(decoder.dtype),
@@ -206,14 +213,23 @@ def make_cache(footprint: Footprint, decoder: Decoder, num_tokens: int) -> KVCac
         quantization=config.quantization,
         temperature_mode=config.temperature_mode,
     )
-    reusable = config.enable_prefix_caching and config.temperature_mode != "length"
+    store = None
+    if disk is not None:
+        store = ExtentStore(disk, name, layout_of(pool), name=model_name)
     return KVCache(
         pool.num_pages,
         config.page_size,
         fingerprint=name,
         enable_prefix_caching=reusable,
         pool=pool,
+        store=store,
     )
+
+
+def weights_digest(folder: Path, disk: DiskCacheConfig) -> bytes:
+    """What the weight files hold: pages on disk may meet another checkpoint of the same shape."""
+    memo = FileDigests(disk.directory / "weights.json")
+    return memo.digest(folder.glob("*.safetensors"))
 
 
 def load_tokenizer(folder: Path) -> Tokenizer | None:

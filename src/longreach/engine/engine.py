@@ -23,6 +23,7 @@ from longreach.engine.metrics import PeakMemory
 from longreach.engine.outputs import FinishReason, RequestMetrics, RequestOutput
 from longreach.engine.progress import Reading
 from longreach.engine.protocol import PromptRequest
+from longreach.engine.request import RequestState
 from longreach.engine.runner import Runner
 from longreach.engine.sampler import Sampler
 from longreach.engine.scheduler import Scheduler, StepPlan
@@ -108,6 +109,22 @@ class Engine:
     def has_unfinished(self) -> bool:
         """Whether `step` has anything to do."""
         return not self._inbox.is_empty
+
+    @property
+    def has_background_work(self) -> bool:
+        """Whether `do_background_work` has anything to do, even while no request runs."""
+        disk = self.cache.disk
+        return disk is not None and disk.has_work
+
+    def do_background_work(self) -> None:
+        """Hand pages that were read to the disk tier, where there is one; between two steps."""
+        if self.cache.disk is not None:
+            self.cache.disk.pump()
+
+    def close(self) -> None:
+        """Write what the disk tier still has to; no step may follow."""
+        if self.cache.disk is not None:
+            self.cache.disk.close()
 
     @property
     def num_waiting(self) -> int:
@@ -202,6 +219,7 @@ class Engine:
         """
         self._take_inbox()
         self._take_aborts()
+        self.do_background_work()
         plan = self.scheduler.schedule()
         for request in plan.preempted:
             self._preempt(*self._answers[request.request_id])
@@ -265,10 +283,10 @@ class Engine:
         return None if group is None else self._reading_of(group)
 
     def running(self) -> Iterator[tuple[str, Reading]]:
-        """Id and progress of each request that has a seat; between steps or within one."""
+        """Id and progress of each request that is read or answered; between steps or within one."""
         for request in self.scheduler.running:
             group, answer = self._answers[request.request_id]
-            if answer.index == 0:
+            if answer.index == 0 and request.state is not RequestState.RESTORING:
                 yield group.request_id, self._reading_of(group)
 
     def _reading_of(self, group: RequestGroup) -> Reading:

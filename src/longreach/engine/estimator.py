@@ -39,7 +39,8 @@ class Estimator:
     ) -> PromptEstimate:
         """For a prompt of these ids: seconds to its first token if nothing else ran."""
         engine, total = self._engine, len(token_ids)
-        cached = self._num_cached(token_ids, max_tokens, cache_salt)
+        in_memory, on_disk = self._num_cached(token_ids, max_tokens, cache_salt)
+        cached = in_memory + on_disk
         keys = keys_per_row(engine.config, total)
         whole_s, cached_s = (
             prefill_seconds(engine.footprint, self.rates(), count, keys)
@@ -52,19 +53,28 @@ class Estimator:
             num_cached_tokens=cached,
             max_model_len=engine.max_model_len,
             fits=needed <= min(engine.max_model_len, pool_tokens),
-            seconds=max(whole_s - cached_s, 0.0),
+            num_disk_tokens=on_disk,
+            seconds=max(whole_s - cached_s, 0.0) + self._restoring_s(on_disk),
             peak_bytes=engine.footprint.plan(total, kv_tokens=pool_tokens).total,
         )
 
-    def _num_cached(self, token_ids: Sequence[int], max_tokens: int, cache_salt: str) -> int:
+    def _restoring_s(self, num_tokens: int) -> float:
+        engine = self._engine
+        num_bytes = num_tokens * engine.footprint.kv_bytes_per_token
+        return num_bytes / engine.scheduler.restorer.bytes_per_s
+
+    def _num_cached(
+        self, token_ids: Sequence[int], max_tokens: int, cache_salt: str
+    ) -> tuple[int, int]:
+        """Tokens found in memory, and those that follow them on disk."""
         # Look-ups in the index while the loop changes it: each is one dictionary's, and a page
         # that goes meanwhile makes this estimate old, not wrong.
         engine = self._engine
         positions = engine.admission.positions.of_request(len(token_ids), max(max_tokens, 1))
-        prefix = engine.cache.match_prefix(
-            token_ids,
-            cache_salt,
-            wanted_provenance(engine.config.sparse, len(token_ids)),
-            positions.seed,
+        table = engine.cache.open_table(
+            token_ids, cache_salt=cache_salt, request_seed=positions.seed
         )
-        return prefix.num_tokens
+        wanted = wanted_provenance(engine.config.sparse, len(token_ids))
+        prefix = engine.cache.match_table(table, wanted)
+        on_disk = sum(part.count for part in engine.cache.find_on_disk(table, wanted, prefix))
+        return prefix.num_tokens, on_disk * engine.cache.page_size

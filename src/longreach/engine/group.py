@@ -169,6 +169,7 @@ class RequestGroup:
             self.stats,
             num_prompt_tokens=len(self.prompt_token_ids),
             num_cached_tokens=self.num_cached_tokens,
+            num_restored_tokens=self.answers[0].request.num_restored_tokens,
             num_generated_tokens=sum(len(answer.token_ids) for answer in self.answers),
             num_preemptions=self.num_preemptions,
             peak_bytes=self.peak_bytes,

@@ -295,7 +295,12 @@ class LLM:
     # --- its end
 
     def close(self) -> None:
-        """Give the model and its pages back. Nothing can be asked afterwards."""
+        """Give the model and its pages back. Nothing can be asked afterwards.
+
+        With a disk cache: what is not written yet is written first, for half a minute at most.
+        """
+        if self._engine is not None:
+            self._engine.close()
         self._engine = None
         self._chat_template = None
         self._mail.clear()

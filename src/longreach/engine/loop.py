@@ -56,7 +56,7 @@ class EngineLoop:
         self._thread.start()
 
     def notify(self) -> None:
-        """A request was queued."""
+        """A request was queued, or there may be work in the background."""
         with self._changed:
             self._changed.notify()
 
@@ -82,6 +82,7 @@ class EngineLoop:
         try:
             while self._wait():
                 self._run_calls()
+                self._engine.do_background_work()
                 if self._engine.has_unfinished:
                     self._listener.on_step(
                         self._engine.step(
@@ -99,9 +100,12 @@ class EngineLoop:
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when it is to stop."""
         with self._changed:
-            while not (self._is_stopping or self._calls or self._engine.has_unfinished):
+            while not (self._is_stopping or self._calls or self._has_work()):
                 self._changed.wait()
             return not self._is_stopping
+
+    def _has_work(self) -> bool:
+        return self._engine.has_unfinished or self._engine.has_background_work
 
     def _run_calls(self) -> None:
         while self._calls:

@@ -178,6 +178,7 @@ def make_metrics(
     peak_bytes: int,
     num_cache_written_tokens: int = 0,
     cache_miss: CacheMiss = NO_MISS,
+    num_restored_tokens: int = 0,
 ) -> RequestMetrics:
     """Freeze what was measured so far."""
     return RequestMetrics(
@@ -186,6 +187,7 @@ def make_metrics(
         decode_tokens_per_s=clock.decode_rate,
         num_prompt_tokens=num_prompt_tokens,
         num_cached_tokens=num_cached_tokens,
+        num_restored_tokens=num_restored_tokens,
         num_generated_tokens=num_generated_tokens,
         num_preemptions=num_preemptions,
         recall_min=stats.recall_min,

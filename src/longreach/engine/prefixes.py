@@ -33,14 +33,19 @@ class Prefixes:
     def state(self, prefix: PageTable) -> PrefixState:
         """What is kept of it now."""
         cache, digests = self._engine.cache, prefix.chain.digests
+        cache.load_pins()
         cache.end_pins()
         pages, _ = cache.index.lookup(digests, self._wanted)
+        num_disk = 0
+        if cache.disk is not None:
+            num_disk = sum(part.count for part in cache.disk.find(digests, 0, self._wanted))
         pins = cache.pins.covering(digests[-1]) if digests else []
         ends = [pin.expires_s for pin in pins]
         return PrefixState(
             num_tokens=prefix.chain.num_tokens,
             num_memory_tokens=len(pages) * cache.page_size,
-            num_bytes=len(pages) * cache.bytes_per_page,
+            num_disk_tokens=num_disk * cache.page_size,
+            num_bytes=max(len(pages), num_disk) * cache.bytes_per_page,
             pinned=bool(pins),
             pinned_until=max((end for end in ends if end is not None), default=None)
             if None not in ends

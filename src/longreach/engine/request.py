@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from longreach.cache import DENSE, CachedPrefix, PageTable, Provenance
+from longreach.cache import DENSE, CachedPrefix, PageTable, Part, Provenance
 
 if TYPE_CHECKING:
     from longreach.engine.protocol import PrefixPin
 
 
 class RequestState(Enum):
-    """WAITING -> PREFILL -> DECODE -> FINISHED; PREEMPTED waits again, from PREFILL or DECODE."""
+    """WAITING -> PREFILL -> DECODE -> FINISHED; PREEMPTED waits again, from any of the middle ones.
+
+    RESTORING comes before PREFILL where pages of the prompt are on disk.
+    """
 
     WAITING = "waiting"
+    RESTORING = "restoring"
     PREFILL = "prefill"
     DECODE = "decode"
     PREEMPTED = "preempted"
@@ -38,7 +43,10 @@ class Request:
     num_computed_tokens: tokens whose keys are in the pages, reused ones included.
     max_slice_tokens: most prompt rows in one step, once a longer slice did not find its memory;
     num_memory_failures: how often that was.
+    parts: pages on disk that it waits for; they follow its computed tokens.
+    is_first_run: False once it was preempted.
     cached_prefix: what was found when the request first started; a resumed one does not count.
+    num_restored_tokens: of them, how many came from disk.
     num_named_tokens: of its prompt, in pages that the prefix cache knows through this request.
     """
 
@@ -57,7 +65,10 @@ class Request:
     table: PageTable = field(init=False)
     state: RequestState = field(default=RequestState.WAITING, init=False)
     num_computed_tokens: int = field(default=0, init=False)
+    parts: deque[Part] = field(default_factory=deque, init=False)
+    is_first_run: bool = field(default=True, init=False)
     cached_prefix: CachedPrefix = field(default=CachedPrefix(), init=False)
+    num_restored_tokens: int = field(default=0, init=False)
     num_named_tokens: int = field(default=0, init=False)
     max_slice_tokens: int | None = field(default=None, init=False)
     num_memory_failures: int = field(default=0, init=False)
@@ -87,7 +98,9 @@ class Request:
 
     @property
     def num_cached_tokens(self) -> int:
-        """Prompt tokens that were found in the cache when the request first started."""
+        """Prompt tokens found in the cache, on disk too, when the request first started."""
+        if self.state is RequestState.RESTORING and self.is_first_run:
+            return self.num_computed_tokens
         return self.cached_prefix.num_tokens
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from longreach.cache import DENSE, CachedPrefix, KVCache, Provenance
 from longreach.engine.pinning import pin_prefixes
 from longreach.engine.request import Request, RequestState
+from longreach.engine.restoring import Restorer
 from longreach.errors import InvalidRequestError, MemoryPlanError
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -85,6 +86,7 @@ class Scheduler:
     - row_limit, where given, may make the prompts' share of a step smaller.
     - When a decode finds no page, the youngest request is preempted; its full pages stay cached.
     - A request whose prefix is just being computed by another one waits for it.
+    - What of a prompt is on disk is restored before the rest is computed, in pieces between steps.
 
     Not thread-safe; call between steps. A plan that was not run may be dropped for a new one.
     """
@@ -115,6 +117,7 @@ class Scheduler:
         self.lone_slice_tokens = max(lone_slice_tokens, max_num_batched_tokens)
         self.max_num_seqs = max_num_seqs
         self.row_limit = row_limit
+        self.restorer = Restorer(cache)
         self.waiting: list[Request] = []
         self.running: list[Request] = []
         self._requests: dict[str, Request] = {}
@@ -184,11 +187,12 @@ class Scheduler:
     # --- one step
 
     def schedule(self) -> StepPlan:
-        """The next step; empty only when nothing is unfinished."""
+        """The next step; empty when nothing is unfinished, or all that is waits for the disk."""
         preempted: list[Request] = []
         decodes = self._schedule_decodes(preempted)
         if not preempted:
             self._start_waiting()
+        self.restorer.step(self.running)
         prefills = self._schedule_prefills(decodes)
         return StepPlan((*decodes, *prefills), tuple(preempted))
 
@@ -260,6 +264,8 @@ class Scheduler:
         self.running.remove(request)
         self.cache.release(request.table)
         request.state = RequestState.PREEMPTED
+        request.is_first_run = False
+        request.parts.clear()
         request.num_computed_tokens = 0
         insort(self.waiting, request, key=_arrival)
 
@@ -289,7 +295,7 @@ class Scheduler:
         chain = request.table.chain
         usable = (request.num_tokens - 1) // self.cache.page_size
         for other in self.running:
-            if other.state is not RequestState.PREFILL or not other.keeps_pages:
+            if other.state is RequestState.DECODE or not other.keeps_pages:
                 continue
             if not other.wanted.serves(request.wanted):
                 continue
@@ -303,10 +309,11 @@ class Scheduler:
         self.cache.extend(request.table, request.num_tokens)
         self.waiting.remove(request)
         insort(self.running, request, key=_arrival)
-        if request.state is RequestState.WAITING:
+        if request.is_first_run:
             request.cached_prefix = prefix
-        request.state = RequestState.PREFILL
         request.num_computed_tokens = prefix.num_tokens
+        from_disk = self.restorer.begin(request, prefix)
+        request.state = RequestState.RESTORING if from_disk else RequestState.PREFILL
 
     def _schedule_prefills(self, decodes: list[ScheduledSlice]) -> list[ScheduledSlice]:
         prefills = [r for r in self.running if r.state is RequestState.PREFILL]

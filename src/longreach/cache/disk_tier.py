@@ -1,0 +1,150 @@
+"""Pages of a pool and the extents on disk: written behind, read ahead of the prompt.
+
+All of it runs in the engine's thread, between steps; the store's writer does the waiting. Pages are
+copied when they are handed to the writer: their slots may be given to somebody else meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from longreach.cache.disk import ExtentStore, Header, Part
+from longreach.cache.page_bytes import NOWHERE, copy_pages, fill_pages
+from longreach.cache.pins import Pin, salt_tag
+from longreach.cache.prefix import ROOT, PrefixIndex
+
+if TYPE_CHECKING:
+    from longreach.cache.pool import KVPool
+    from longreach.cache.provenance import Provenance
+    from longreach.cache.table import PageTable
+
+MAX_BACKLOG = 8192
+"""Extents that wait for room in the writer's queue; more are not written."""
+CLOSE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Pages of a chain that shall be on disk, from page `first` on. parent: the digest before."""
+
+    first: int
+    parent: bytes
+    digests: tuple[bytes, ...]
+    salt_tag: str
+
+
+class DiskTier:
+    """Writes the named pages of a pool to a store, and reads them back.
+
+    index: what the pages are. Extents are cut at multiples of the layout's pages_per_extent, and
+    where a request ended: so no page is written twice, however an answer grows.
+    """
+
+    def __init__(self, store: ExtentStore, pool: KVPool, index: PrefixIndex) -> None:
+        self.store = store
+        self._pool = pool
+        self._index = index
+        self._backlog: deque[_Wish] = deque()
+
+    # --- writing
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `pump` could hand something to the writer now."""
+        return bool(self._backlog) and self.store.writer.has_room(self._extent_bytes)
+
+    @property
+    def _extent_bytes(self) -> int:
+        return self.store.layout.pages_per_extent * self.store.layout.bytes_per_page
+
+    def note(self, table: PageTable, *, is_over: bool = False) -> None:
+        """More pages of a table have names; is_over: no more will follow, and they were used."""
+        end = table.num_committed
+        if not is_over:
+            end -= end % self.store.layout.pages_per_extent
+        else:
+            self.store.touch(table.chain.digests[:end])
+        self._wish(table.chain.digests, table.num_saved, end, salt_tag(table.cache_salt))
+        table.num_saved = max(end, table.num_saved)
+        self.pump()
+
+    def pin(self, pin: Pin) -> None:
+        """Remember a pin, and write what is missing of its pages."""
+        self.store.pin(pin)
+        self._wish(pin.digests, 0, len(pin.digests), pin.salt_tag)
+        self.pump()
+
+    def _wish(self, digests: Sequence[bytes], first: int, end: int, tag: str) -> None:
+        """Want pages [first, end) of a chain on disk, an extent at a time."""
+        step = self.store.layout.pages_per_extent
+        while first < end and len(self._backlog) < MAX_BACKLOG:
+            last = min((first // step + 1) * step, end)
+            parent = digests[first - 1] if first else ROOT
+            self._backlog.append(_Wish(first, parent, tuple(digests[first:last]), tag))
+            first = last
+
+    def pump(self) -> None:
+        """Hand to the writer what it has room for; nothing waits here."""
+        while self.has_work:
+            for header in self._headers(self._backlog.popleft()):
+                pages = [self._index.page_of(digest) for digest in header.digests]
+                self.store.write(
+                    header, copy_pages(self._pool, [p for p in pages if p is not None])
+                )
+
+    def forget(self, cache_salt: str | None) -> None:
+        """Remove what is on disk, and on its way there, of one salt or (None) of all."""
+        tag = None if cache_salt is None else salt_tag(cache_salt)
+        left = [wish for wish in self._backlog if tag not in (None, wish.salt_tag)]
+        self._backlog.clear()
+        self._backlog.extend(left)
+        self.store.forget(tag)
+
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Write what was wished for, as far as there is time."""
+        end_s = time.monotonic() + timeout_s
+        self.pump()
+        while self._backlog and time.monotonic() < end_s and self.store.flush(1.0):
+            self.pump()
+        self.store.close(max(end_s - time.monotonic(), 0.0))
+
+    def _headers(self, wish: _Wish) -> Iterator[Header]:
+        """The runs of its pages that are still in memory and not on disk."""
+        lacking = [self._is_lacking(digest) for digest in wish.digests]
+        for is_lacking, run in groupby(range(len(lacking)), key=lacking.__getitem__):
+            if not is_lacking:
+                continue
+            first, *_ = places = list(run)
+            digests = tuple(wish.digests[place] for place in places)
+            made = [self._index.made_of(digest) for digest in digests]
+            yield Header(
+                layout=self.store.layout,
+                first_page=wish.first + first,
+                parent=wish.digests[first - 1] if first else wish.parent,
+                digests=digests,
+                made=tuple(m for m in made if m is not None),
+                salt_tag=wish.salt_tag,
+                created_s=time.time(),
+            )
+
+    def _is_lacking(self, digest: bytes) -> bool:
+        made = self._index.made_of(digest)
+        return made is not None and self.store.lacks(digest, made)
+
+    # --- reading
+
+    def find(self, digests: Sequence[bytes], start: int, wanted: Provenance) -> list[Part]:
+        """Where the pages of a chain from page `start` on are, as far as they serve."""
+        return self.store.find(digests, start, wanted)
+
+    def read(self, part: Part, pages: Sequence[int]) -> bool:
+        """Fill these pages with those of a part; False when it is gone or broken."""
+        extent = part.extent
+        targets = [NOWHERE] * extent.header.num_pages
+        targets[part.first : part.first + part.count] = pages
+        return fill_pages(self._pool, targets, lambda buffers: self.store.read(extent, buffers))

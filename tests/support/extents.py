@@ -1,0 +1,57 @@
+"""Stores of extents over plain bytes: chains, pages whose content follows from their name."""
+
+import hashlib
+import time
+
+from longreach.cache.disk import ExtentStore, Header, Layout
+from longreach.cache.provenance import DENSE
+from longreach.config import DiskCacheConfig
+
+LAYOUT = Layout(dtype="BF16", num_layers=2, num_kv_heads=1, head_dim=4, page_size=8)
+MODEL = b"m" * 32
+
+
+def open_store(directory, *, model=MODEL, layout=LAYOUT, **limits):
+    return ExtentStore(DiskCacheConfig(directory=directory, **limits), model, layout, name="tiny")
+
+
+def chain(name, num_pages):
+    """Digests of a prefix of so many pages; longer ones begin with the same."""
+    return [hashlib.sha256(f"{name} {at}".encode()).digest() for at in range(num_pages)]
+
+
+def data_of(digests, layout=LAYOUT):
+    """The bytes of an extent: pages one after the other, each made of its name."""
+    size = layout.bytes_per_page
+    return b"".join((digest * (size // len(digest) + 1))[:size] for digest in digests)
+
+
+def header_of(digests, first, last, *, made=DENSE, tag="", layout=LAYOUT):
+    return Header(
+        layout=layout,
+        first_page=first,
+        parent=digests[first - 1] if first else b"",
+        digests=tuple(digests[first:last]),
+        made=(made,) * (last - first),
+        salt_tag=tag,
+        created_s=time.time(),
+    )
+
+
+def write(store, digests, first=0, last=None, **how):
+    """Hand pages to the store's writer."""
+    header = header_of(digests, first, len(digests) if last is None else last, **how)
+    store.write(header, [memoryview(data_of(header.digests, header.layout))])
+
+
+def read(store, digests, wanted=DENSE):
+    """How many pages of a chain the store gives back; every byte of them is right."""
+    count = 0
+    for part in store.find(digests, 0, wanted):
+        header = part.extent.header
+        buffer = bytearray(header.num_bytes)
+        if not store.read(part.extent, [memoryview(buffer)]):
+            break
+        assert buffer == data_of(header.digests, header.layout), "another page's bytes"
+        count += part.count
+    return count

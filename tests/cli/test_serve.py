@@ -192,6 +192,19 @@ def test_flags_of_operation(serve, tmp_path):
     assert ok(serve(""))["settings"].secret != first.secret
 
 
+def test_where_state_is_kept(serve, tmp_path):
+    """Beside the disk cache, per model and for its owner alone; without both, nowhere."""
+    cache = f"--cache-dir {tmp_path}"
+    usual, again = (ok(serve(cache))["settings"] for _ in range(2))
+    assert usual.state_dir == tmp_path / "server" / "needle"
+    assert usual.state_dir.stat().st_mode & 0o777 == 0o700
+    assert (usual.state_dir / "secret").stat().st_mode & 0o777 == 0o600
+    assert usual.secret == again.secret
+    given = ok(serve(f"{cache} --state-dir {tmp_path / 'mine'}"))["settings"]
+    assert given.state_dir == tmp_path / "mine"
+    assert ok(serve(f"{cache} --no-disk-cache"))["settings"].state_dir is None
+
+
 @pytest.mark.parametrize(
     ("line", "word"),
     [

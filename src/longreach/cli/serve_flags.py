@@ -234,7 +234,8 @@ ACCESS_FLAGS = (
 STORAGE_FLAGS = (
     Flag(
         names=("--state-dir",),
-        help="Where responses, files and batches are kept. Else they end with the server.",
+        help="Where files, responses and batches are kept. Else beside the disk cache; without "
+        "one they end with the server.",
         type=Path,
         panel=_KEPT,
     ),

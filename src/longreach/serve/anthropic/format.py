@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from longreach.engine.outputs import FinishReason
+from longreach.serve.anthropic.citations import citations_of
 from longreach.serve.collect import Answer, Call, Collected
 from longreach.serve.events import Event, Finished, Part, Piece, Reasoning
 from longreach.serve.usage import figures_of
@@ -25,11 +26,20 @@ INVALID_JSON = "INVALID_JSON"
 
 @dataclass(frozen=True, kw_only=True)
 class MessageStyle:
-    """What a message carries whatever it says. num_prompt_tokens: known before the first event."""
+    """What a message carries whatever it says.
+
+    num_prompt_tokens: known before the first event. cites: whether quotes of documents are told.
+    """
 
     id: str
     model: str
     num_prompt_tokens: int
+    cites: bool = False
+
+    def citations(self, finished: Finished) -> list[dict[str, Any]]:
+        """The citations of the answer's text."""
+        sources = finished.sources if self.cites else None
+        return [] if sources is None else list(citations_of(sources.quotes))
 
     def message(self, content: list[dict[str, Any]], usage: dict[str, Any]) -> dict[str, Any]:
         """A message that has not ended."""
@@ -48,17 +58,19 @@ class MessageStyle:
 def whole_message(style: MessageStyle, collected: Collected) -> dict[str, Any]:
     """The answer of a request without `stream`."""
     answer = collected.answers[0]
-    message = style.message(_blocks(answer), _usage(collected.finished))
+    blocks = _blocks(answer, style.citations(collected.finished))
+    message = style.message(blocks, _usage(collected.finished))
     stop = _stop(answer.finish_reason, answer.stop_reason, has_calls=bool(answer.calls))
     return {**message, **stop, **figures_of([collected.finished])}
 
 
-def _blocks(answer: Answer) -> list[dict[str, Any]]:
+def _blocks(answer: Answer, citations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if answer.reasoning:
         blocks.append({**_thinking(), "thinking": answer.reasoning})
     if answer.content:
-        blocks.append({"type": "text", "text": answer.content})
+        cited = {"citations": citations} if citations else {}
+        blocks.append({"type": "text", "text": answer.content, **cited})
     return blocks + [{**_tool_use(call.name), "input": _input(call)} for call in answer.calls]
 
 
@@ -120,6 +132,7 @@ class MessageEvents:
         if isinstance(event, Piece):
             yield from self._piece(event)
         elif isinstance(event, Finished):
+            yield from self._cite(event)
             yield from self._close()
             usage = _usage(event)
             yield {"type": "message_delta", "delta": self._stop, "usage": usage}
@@ -156,6 +169,11 @@ class MessageEvents:
                 yield from self._block(_tool_use(part.name))
             case ArgumentsDelta():
                 yield self._delta({"type": "input_json_delta", "partial_json": part.text})
+
+    def _cite(self, finished: Finished) -> Iterator[dict[str, Any]]:
+        """The quotes of a text that is still open; whoever called a tool has closed it."""
+        for citation in self._style.citations(finished) if self._open == "text" else ():
+            yield self._delta({"type": "citations_delta", "citation": citation})
 
     def _block(self, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Begin a block, unless one of its type is open."""

@@ -30,14 +30,37 @@ class PromptPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quoted:
+    """A quote of the first answer that is verified. text: [start, end) of the page's text.
+
+    index: of the document in the prompt.
+    """
+
+    index: int
+    document: Document
+    file_id: str | None
+    page: int
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """What stands there."""
+        page = next(page for page in self.document.pages if page.number == self.page)
+        return page.text[self.start : self.end]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sources:
     """What is told beside an answer, as clients read it.
 
     citations: of all choices. pages: where the answer looked; None where that was not asked for.
+    quotes: those of the first answer that are verified, for families with a shape of their own.
     """
 
     citations: Sequence[dict[str, Any]]
     pages: Sequence[dict[str, Any]] | None = None
+    quotes: Sequence[Quoted] = ()
 
     def as_fields(self) -> dict[str, Any]:
         """Fields of the `longreach` object."""
@@ -92,19 +115,33 @@ class SourceFinder:
             PageLook(document=each.document, page=each.page, share=share)
             for each, share in zip(self._looked_at, attention or (), strict=False)
         ]
-        documents = [each.document for each in self._attachments]
+        cited = list(self._cited(looked))
         return Sources(
-            citations=list(self._citations(documents, looked)),
+            citations=[{"index": index, **self._citation(found)} for index, found in cited],
             pages=None if attention is None else [*map(self._page, filter(_is_seen, looked))],
+            quotes=[self._quoted(found) for index, found in cited if not index and found.verified],
         )
 
-    def _citations(
-        self, documents: Sequence[Document], looked: Sequence[PageLook]
-    ) -> Iterator[dict[str, Any]]:
+    def _cited(self, looked: Sequence[PageLook]) -> Iterator[tuple[int, Citation]]:
+        """(the choice's index, what it cites)."""
+        documents = [each.document for each in self._attachments]
         for index, texts in sorted(self._texts.items()):
             answer = "".join(texts)
             for found in cite(answer, documents, question=self._question, looked=looked):
-                yield {"index": index, **self._citation(found)}
+                yield index, found
+
+    def _quoted(self, found: Citation) -> Quoted:
+        assert found.document is not None
+        assert found.page is not None
+        attachment = self._attachments[found.document]
+        return Quoted(
+            index=found.document,
+            document=attachment.document,
+            file_id=attachment.file_id,
+            page=found.page,
+            start=found.start,
+            end=found.end,
+        )
 
     def _citation(self, found: Citation) -> dict[str, Any]:
         return {

@@ -37,7 +37,10 @@ async def messages(
     wanted = await message_generation(context, caller, body, f"msg_{uuid.uuid4().hex}")
     generation = await start(context, caller, wanted)
     style = MessageStyle(
-        id=wanted.request_id, model=model, num_prompt_tokens=generation.num_prompt_tokens
+        id=wanted.request_id,
+        model=model,
+        num_prompt_tokens=generation.num_prompt_tokens,
+        cites=body.wants_citations,
     )
     if not body.stream:
         return JsonResponse(whole_message(style, await whole_answer(request, generation)))

@@ -226,3 +226,10 @@ class MessagesRequest(CountRequest):
     top_k: Annotated[int, Field(ge=0)] | None = None
     stream: bool | None = None
     longreach: LongreachOptions = LongreachOptions()
+
+    @property
+    def wants_citations(self) -> bool:
+        """Whether a document of it asks for citations; then those of all are told."""
+        blocks = [block for turn in self.messages for block in turn.content]
+        documents = [block for block in blocks if isinstance(block, DocumentBlock)]
+        return any(each.citations is not None and each.citations.enabled for each in documents)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from longreach.cache import HashChain, KVCache, Pin
+from longreach.cache import HashChain, KVCache, Pin, salt_tag
 
 if TYPE_CHECKING:
     from longreach.engine.protocol import PrefixPin
@@ -26,7 +26,7 @@ def pin_chain(cache: KVCache, chain: HashChain, wanted: PrefixPin, cache_salt: s
         cache.pin(
             Pin(
                 digests=digests,
-                salt=cache_salt,
+                salt_tag=salt_tag(cache_salt),
                 label=wanted.label,
                 created_s=now_s,
                 expires_s=expires_s,

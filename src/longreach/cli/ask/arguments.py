@@ -19,11 +19,13 @@ class Asked:
 
 
 def parse_words(words: Sequence[str], *, is_session: bool) -> Asked:
-    """The last word is the question, unless it is a file, or a session was asked for.
+    """Words of a command line: the last is the question, unless it is a file, or for a session.
 
     Without a question, piped text is the question; a person at a terminal begins a session.
     Raises InvalidRequestError where there are no files, or no question and nobody to ask for one.
     """
+    if not words:
+        raise InvalidRequestError("FILE", "", "a file, a folder or a pattern, then a question")
     if is_session or _is_path(words[-1]):
         question = None if is_session else _piped_question()
         return Asked(paths=tuple(words), question=question)

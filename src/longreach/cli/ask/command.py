@@ -28,12 +28,12 @@ MAX_MODEL_LEN_HELP = "Most tokens of a prompt and its answer: 32K, 1M, or auto."
 
 @with_flags(CACHE_FLAGS)
 def ask(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE... [QUESTION]", help="Files, folders or patterns; what is asked of them."
-        ),
-    ],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE", help="Files, folders or patterns.")
+    ] = None,
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="What is asked of them.")
+    ] = None,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Ask question after question.")
     ] = False,
@@ -90,6 +90,7 @@ def ask(
     from longreach.cli.ask.asker import Asker
     from longreach.cli.chat.screen import Screen
 
+    words = [*(files or ()), *filter(None, [question])]
     asked = parse_words(words, is_session=interactive)
     settings = AskSettings(
         max_tokens=max_tokens,

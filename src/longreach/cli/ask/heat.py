@@ -1,4 +1,4 @@
-"""Where an answer looked, as a strip of blocks: one block for a page or for a few neighbours."""
+"""Where an answer looked, as a strip of blocks: a few blocks per page, or one for neighbours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
+MAX_REPEAT = 3
 FAINT = 0.005
 """A share below this is shown empty: attention is never exactly nowhere."""
 
@@ -23,6 +24,12 @@ def heat_levels(shares: Sequence[float], width: int) -> list[int]:
         0 if share < FAINT * top or share <= 0 else max(1, round(steps * share / top))
         for share in bins
     ]
+
+
+def widen(levels: Sequence[int], width: int) -> list[int]:
+    """Each level as often as all have room for, MAX_REPEAT times at most."""
+    repeat = max(1, min(width // max(len(levels), 1), MAX_REPEAT))
+    return [level for level in levels for _ in range(repeat)]
 
 
 def heat_strip(levels: Sequence[int]) -> str:

@@ -87,7 +87,7 @@ class DocumentSession:
             self.screen.note("stopped; what was read stays cached")
             return
         show_answer(self.screen.out, self.screen.err, answer)
-        self.screen.gap()
+        self.screen.out.print()
         self.last = answer
         if answer.over_length is None and answer.text:
             self.history += [

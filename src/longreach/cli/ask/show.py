@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from longreach.cli.ask.answers import Answer, page_of, top_looks
-from longreach.cli.ask.heat import heat_levels, heat_strip
+from longreach.cli.ask.heat import heat_levels, heat_strip, widen
 from longreach.cli.terminal import show_rate, show_seconds
 from longreach.documents.citations import Citation
 from longreach.documents.collection import Skipped
@@ -97,7 +97,7 @@ def heat_table(answer: Answer, width: int) -> Table:
     order = sorted(range(len(shares)), key=lambda index: -sum(shares[index]))[:MAX_STRIPS]
     room = max(width - width // 4 - 4, 10)
     for index in sorted(order):
-        strip = _coloured(heat_levels(shares[index], room))
+        strip = _coloured(widen(heat_levels(shares[index], room), room))
         table.add_row("looked at" if len(shares) == 1 else answer.documents[index].name, strip)
     table.add_row("", Text(_top_pages(answer), "dim"))
     return table

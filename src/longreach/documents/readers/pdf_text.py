@@ -8,9 +8,8 @@ from collections.abc import Sequence
 _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 )
-_MARKED_HYPHEN = re.compile(
-    "[\x02\ufffe\u00ad](?=\r?\n)"
-)  # what PDFium makes of one at a line's end
+_MARKED_HYPHEN = re.compile("[\x02\ufffe](?:\r?\n)?|\u00ad\r?\n")
+"""A hyphen at a line's end together with that end, as PDFium gives them."""
 _LINE_ENDS = re.compile(r"\r\n?|[\f\v\x85\u2028\u2029]")
 _SPACES = re.compile("[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _INVISIBLE = re.compile(
@@ -22,7 +21,7 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 def tidy_page(raw: str) -> str:
     """One page's text: plain line ends, single plain spaces, no invisible characters."""
-    text = _LINE_ENDS.sub("\n", _MARKED_HYPHEN.sub("-", raw))
+    text = _LINE_ENDS.sub("\n", _MARKED_HYPHEN.sub("-\n", raw))
     text = _INVISIBLE.sub("", text.translate(_LIGATURES))
     text = "\n".join(_SPACES.sub(" ", line).strip() for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", text).strip()

@@ -195,7 +195,15 @@ class FakeSubmission:
                 outputs=outputs,
                 finished=all(answer.ended for answer in answers),
                 metrics=self._metrics(written),
+                attention=self._attention(all(answer.ended for answer in answers)),
             )
+
+    def _attention(self, finished):
+        """The later a span, the more was looked at it."""
+        count = len(self.request.attention_spans)
+        if not finished or not count:
+            return None
+        return tuple(2 * number / (count * (count + 1)) for number in range(1, count + 1))
 
     def _progress(self):
         total, cached = self.num_prompt_tokens, self._cached()

@@ -5,10 +5,10 @@ export interface DocumentInfo {
   id: string;
   filename: string;
   bytes: number;
-  kind: string;
+  kind: string | null;
   pages: number | null;
   tokens: number | null;
-  cached_tokens: number;
+  cached_tokens: number; // in memory or on disk
   disk_tokens: number;
   cache_bytes: number;
   pinned: boolean;
@@ -16,11 +16,13 @@ export interface DocumentInfo {
   created_at: number;
   fits: boolean | null;
   seconds: number | null;
-  error: string | null;
+  error: { code: string; message: string } | null;
 }
 
+/** label: "page 12", or "lines 81-160" where a document has no pages. */
 export interface PageText {
   number: number;
+  label: string;
   text: string;
 }
 

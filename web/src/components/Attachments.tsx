@@ -1,7 +1,8 @@
 import type { JSX } from "preact";
 
-import { compact, count, percent } from "../i18n/format.ts";
+import { percent } from "../i18n/format.ts";
 import { t } from "../i18n/index.ts";
+import { factsOf } from "../i18n/pages.ts";
 import { documentOf, uploads } from "../state/documents.ts";
 import type { Upload } from "../state/documents.ts";
 import { detach, draftDocuments } from "../state/draft.ts";
@@ -26,15 +27,11 @@ export function Attachments(): JSX.Element | null {
 
 function Attachment({ document }: { document: DocumentRef }): JSX.Element {
   const known = documentOf(document.id);
-  const facts = [
-    known?.pages != null && t(known.pages === 1 ? "documents.page" : "documents.pages", { count: count(known.pages) }),
-    known?.tokens != null && t("documents.tokens", { count: compact(known.tokens) }),
-  ];
   return (
     <li class="chip">
       <Icon name="file" />
       <span class="name">{document.name}</span>
-      <span class="facts">{facts.filter(Boolean).join(" · ")}</span>
+      {known && <span class="facts">{factsOf(known)}</span>}
       <IconButton icon="close" label={t("composer.detach", { name: document.name })} onClick={() => detach(document.id)} />
     </li>
   );

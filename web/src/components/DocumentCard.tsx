@@ -1,8 +1,9 @@
 import type { JSX } from "preact";
 
 import type { DocumentInfo } from "../api/types.ts";
-import { bytes, compact, count, duration, percent } from "../i18n/format.ts";
+import { bytes, duration, part } from "../i18n/format.ts";
 import { t } from "../i18n/index.ts";
+import { factsOf } from "../i18n/pages.ts";
 import { newConversation } from "../state/conversations.ts";
 import { removeDocument, setPinned } from "../state/documents.ts";
 import { attach, clearDraft, focusComposer } from "../state/draft.ts";
@@ -31,8 +32,8 @@ export function DocumentCard({ document }: { document: DocumentInfo }): JSX.Elem
       <button type="button" class="name" title={filename} disabled={error !== null} onClick={open}>
         {filename}
       </button>
-      <p class="facts">{factsOf(document)}</p>
-      {error === null ? <CacheState document={document} /> : <p class="failure">{error}</p>}
+      <p class="facts">{`${factsOf(document)} · ${bytes(document.bytes)}`}</p>
+      {error === null ? <CacheState document={document} /> : <p class="failure">{error.message}</p>}
       <div class="actions">
         {error === null && <IconButton icon="ask" text label={t("documents.ask")} onClick={askAgain} />}
         {error === null && <PinMenu pinned={pinned} onChoose={(ttl) => void setPinned(id, ttl)} />}
@@ -42,15 +43,6 @@ export function DocumentCard({ document }: { document: DocumentInfo }): JSX.Elem
   );
 }
 
-function factsOf({ pages, tokens, bytes: size }: DocumentInfo): string {
-  const facts = [
-    pages !== null && t(pages === 1 ? "documents.page" : "documents.pages", { count: count(pages) }),
-    tokens !== null && t("documents.tokens", { count: compact(tokens) }),
-    bytes(size),
-  ];
-  return facts.filter(Boolean).join(" · ");
-}
-
 function CacheState({ document }: { document: DocumentInfo }): JSX.Element {
   const { pinned, pinned_until: until, cache_bytes: size } = document;
   const left = until === null ? null : until - Date.now() / 1000;
@@ -58,22 +50,22 @@ function CacheState({ document }: { document: DocumentInfo }): JSX.Element {
   return (
     <p class={`cache is-${state}`}>
       <span class="dot" aria-hidden="true" />
-      {t(`cache.${state}`, { share: percent(shareOf(document)) })}
+      {t(`cache.${state}`, { share: part(shareOf(document)) })}
       {size > 0 && ` · ${bytes(size)}`}
-      {pinned && ` · ${left === null ? t("cache.pinned") : t("cache.pinned_for", { time: duration(Math.max(left, 1)) })}`}
+      {pinned && ` · ${left === null ? t("cache.pinned") : t("cache.pinned_for", { time: duration(Math.max(left, 10), 1) })}`}
     </p>
   );
 }
 
-function shareOf({ tokens, cached_tokens, disk_tokens }: DocumentInfo): number {
-  return Math.min(1, Math.max(cached_tokens, disk_tokens) / Math.max(tokens ?? 1, 1));
+function shareOf({ tokens, cached_tokens }: DocumentInfo): number {
+  return Math.min(1, cached_tokens / Math.max(tokens ?? 1, 1));
 }
 
-/** A document's last page of tokens is never full, so almost all is all. */
+/** What is on disk outlives the server. The last tokens of a document never fill a page of the cache. */
 function stateOf(document: DocumentInfo): "none" | "part" | "memory" | "disk" {
-  const { tokens, cached_tokens: memory, disk_tokens: disk } = document;
-  const known = Math.max(memory, disk);
-  if (known === 0) return "none";
-  if ((tokens ?? 0) - known > Math.max(512, 0.02 * (tokens ?? 0))) return "part";
-  return memory >= disk ? "memory" : "disk";
+  const tokens = document.tokens ?? 0;
+  const isAll = (known: number): boolean => tokens - known <= Math.max(512, 0.02 * tokens);
+  if (document.cached_tokens === 0) return "none";
+  if (!isAll(document.cached_tokens)) return "part";
+  return document.disk_tokens > 0 && isAll(document.disk_tokens) ? "disk" : "memory";
 }

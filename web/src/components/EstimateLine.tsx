@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 
 import type { Estimate } from "../api/types.ts";
-import { compact, count, duration, percent } from "../i18n/format.ts";
+import { compact, count, duration, part } from "../i18n/format.ts";
 import { adviceFor } from "../i18n/advice.ts";
 import { t } from "../i18n/index.ts";
 import { draftDocuments } from "../state/draft.ts";
@@ -39,7 +39,7 @@ function Figures({ found }: { found: Estimate }): JSX.Element {
     <p class="estimate" role="status">
       <span>{t("estimate.tokens", { count: count(tokens) })}</span>
       <span>{t("estimate.fits", { length: compact(length) })}</span>
-      {cached > 0 && <span>{t("estimate.cached", { share: percent(cached / tokens) })}</span>}
+      {cached > 0 && <span>{t("estimate.cached", { share: part(cached / tokens) })}</span>}
       <span>{t("estimate.time", { time: duration(seconds) })}</span>
     </p>
   );

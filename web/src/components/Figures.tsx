@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 
-import { count, duration, percent } from "../i18n/format.ts";
+import { count, duration, part, percent } from "../i18n/format.ts";
 import { t } from "../i18n/index.ts";
 import type { AnswerTurn } from "../state/turns.ts";
 
@@ -12,7 +12,7 @@ export function Figures({ turn }: { turn: AnswerTurn }): JSX.Element | null {
   return (
     <p class="figures">
       <span>{t("figures.tokens", { count: count(usage.prompt_tokens) })}</span>
-      {cached > 0 && <span>{t("figures.cached", { share: percent(cached / usage.prompt_tokens) })}</span>}
+      {cached > 0 && <span>{t("figures.cached", { share: part(cached / usage.prompt_tokens) })}</span>}
       {timings && <span>{t("figures.time", { time: duration(timings.prompt_ms / 1000) })}</span>}
       {insight?.recall_mean != null && (
         <span title={t("figures.recall_help")}>{t("figures.recall", { share: percent(insight.recall_mean, 1) })}</span>

@@ -1,13 +1,14 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
-import type { PageShare } from "../api/types.ts";
+import type { DocumentInfo, PageShare } from "../api/types.ts";
 import { count, percent } from "../i18n/format.ts";
-import { t } from "../i18n/index.ts";
+import { pageName } from "../i18n/pages.ts";
 
 const MAX_CELLS = 150;
 
 interface Properties {
+  document: DocumentInfo | undefined;
   shares: PageShare[];
   numPages: number;
   page: number | null;
@@ -26,7 +27,7 @@ interface Cell {
  * Where in a document an answer looked, from its first page to its last. For the eye and the mouse
  * only: the same pages stand beside it as buttons.
  */
-export function HeatStrip({ shares, numPages, page, onChoose }: Properties): JSX.Element {
+export function HeatStrip({ document, shares, numPages, page, onChoose }: Properties): JSX.Element {
   const cells = useMemo(() => cellsOf(shares, numPages), [shares, numPages]);
   const most = Math.max(...cells.map((cell) => cell.share), 1e-9);
   return (
@@ -35,7 +36,7 @@ export function HeatStrip({ shares, numPages, page, onChoose }: Properties): JSX
         <span
           key={cell.first}
           class={page !== null && cell.first <= page && page <= cell.last ? "is-here" : ""}
-          title={titleOf(cell)}
+          title={titleOf(document, cell)}
           // The eye sees small differences of light badly, so weak looks are drawn stronger.
           style={{ "--heat": (cell.share / most) ** 0.5 }}
           onClick={() => onChoose(cell.best)}
@@ -45,9 +46,9 @@ export function HeatStrip({ shares, numPages, page, onChoose }: Properties): JSX
   );
 }
 
-function titleOf({ first, last, share }: Cell): string {
-  const page = first === last ? count(first) : `${count(first)}–${count(last)}`;
-  return `${t("sources.page", { page })}: ${percent(share, 1)}`;
+function titleOf(document: DocumentInfo | undefined, { first, last, share }: Cell): string {
+  const page = first === last ? first : `${count(first)}–${count(last)}`;
+  return `${pageName(document, page)}: ${percent(share, 1)}`;
 }
 
 function cellsOf(shares: PageShare[], numPages: number): Cell[] {

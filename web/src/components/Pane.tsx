@@ -6,6 +6,8 @@ import { asFailure } from "../state/answering.ts";
 import { adviceFor } from "../i18n/advice.ts";
 import { count } from "../i18n/format.ts";
 import { t } from "../i18n/index.ts";
+import { hasPages } from "../i18n/pages.ts";
+import { documentOf } from "../state/documents.ts";
 import { closePane, openPage, pagesOf, turnTo } from "../state/pane.ts";
 import { HeatStrip } from "./HeatStrip.tsx";
 import { IconButton } from "./IconButton.tsx";
@@ -22,6 +24,7 @@ export function Pane(): JSX.Element {
     heading.current?.focus();
     return load(id, setPages, setFailure);
   }, [id]);
+  const kind = documentOf(id)?.kind;
   const shown = pages?.find((each) => each.number === page);
   return (
     <aside class="pane" aria-label={t("pane.label", { name })}>
@@ -31,16 +34,16 @@ export function Pane(): JSX.Element {
         </h2>
         <IconButton icon="close" label={t("action.close")} onClick={closePane} />
       </header>
-      <PageTurner page={page} numPages={pages?.length ?? null} />
-      {shares.length > 0 && <HeatStrip shares={shares} numPages={pages?.length ?? 0} page={page} onChoose={turnTo} />}
+      <PageTurner label={t(hasPages(documentOf(id)) ? "pane.page" : "pane.part")} page={page} numPages={pages?.length ?? null} />
+      {shares.length > 0 && <HeatStrip document={documentOf(id)} shares={shares} numPages={pages?.length ?? 0} page={page} onChoose={turnTo} />}
       {failure !== "" && (
         <p class="failure" role="alert">
           {failure}
         </p>
       )}
-      <div class="page">
-        <PageImage key={`${id} ${page}`} id={id} page={page} />
-        {shown && <PageTextView text={shown.text} quote={quote} />}
+      <div class="page-view">
+        {kind === "pdf" && <PageImage key={`${id} ${page}`} id={id} page={page} />}
+        {shown && <PageTextView page={shown} quote={quote} />}
       </div>
     </aside>
   );
@@ -62,7 +65,7 @@ function load(
   return () => void (isCurrent = false);
 }
 
-function PageTurner({ page, numPages }: { page: number; numPages: number | null }): JSX.Element {
+function PageTurner({ label, page, numPages }: { label: string; page: number; numPages: number | null }): JSX.Element {
   const last = numPages ?? page;
   const go = (wanted: number): void => {
     if (Number.isInteger(wanted)) turnTo(Math.min(Math.max(wanted, 1), last));
@@ -71,7 +74,7 @@ function PageTurner({ page, numPages }: { page: number; numPages: number | null 
     <div class="turner" role="group" aria-label={t("pane.pages")}>
       <IconButton icon="left" label={t("pane.previous")} disabled={page <= 1} onClick={() => go(page - 1)} />
       <label>
-        <span>{t("pane.page")}</span>
+        <span>{label}</span>
         <input type="number" min={1} max={last} value={page} onChange={(event) => go(event.currentTarget.valueAsNumber)} />
         <span>{numPages === null ? "" : t("pane.of", { count: count(numPages) })}</span>
       </label>

@@ -1,8 +1,9 @@
 import type { JSX } from "preact";
 
 import type { Citation, Insight, PageShare } from "../api/types.ts";
-import { count, percent } from "../i18n/format.ts";
+import { percent } from "../i18n/format.ts";
 import { t } from "../i18n/index.ts";
+import { pageName } from "../i18n/pages.ts";
 import { documentOf } from "../state/documents.ts";
 import { openDocument } from "../state/pane.ts";
 import { HeatStrip } from "./HeatStrip.tsx";
@@ -32,6 +33,8 @@ export function Sources({ insight }: { insight: Insight }): JSX.Element | null {
 
 type CitationState = "quoted" | "located" | "elsewhere" | "unverified";
 
+const ICONS = { quoted: "check", located: "search", elsewhere: "warn", unverified: "warn" } as const;
+
 /** elsewhere: the quote stands in the document, but not on the page that the answer names. */
 function stateOf({ kind, verified, start, end }: Citation): CitationState {
   if (kind === "located") return "located";
@@ -42,7 +45,6 @@ function stateOf({ kind, verified, start, end }: Citation): CitationState {
 function CitationButton({ citation, pages }: { citation: Citation; pages: PageShare[] }): JSX.Element {
   const { file_id: id, filename, page, quote } = citation;
   const state = stateOf(citation);
-  const isSure = state === "quoted" || state === "located";
   const open = (): void => {
     if (id === null || page === null) return;
     const shares = pages.filter((each) => each.file_id === id);
@@ -50,10 +52,10 @@ function CitationButton({ citation, pages }: { citation: Citation; pages: PageSh
   };
   return (
     <button type="button" class={`citation is-${state}`} disabled={id === null || page === null} onClick={open}>
-      {page !== null && <span class="page">{t("sources.page", { page: count(page) })}</span>}
+      {page !== null && <span class="page">{pageName(id === null ? undefined : documentOf(id), page)}</span>}
       {quote !== "" && <q>{quote}</q>}
       <span class="state">
-        <Icon name={isSure ? "check" : "warn"} />
+        <Icon name={ICONS[state]} />
         {t(`sources.${state}`)}
       </span>
     </button>
@@ -61,20 +63,21 @@ function CitationButton({ citation, pages }: { citation: Citation; pages: PageSh
 }
 
 function LookedAt({ id, shares }: { id: string; shares: PageShare[] }): JSX.Element {
-  const name = documentOf(id)?.filename ?? "";
+  const document = documentOf(id);
+  const name = document?.filename ?? "";
   const open = (page: number): void => openDocument({ id, name, page, shares });
   const best = [...shares].sort((a, b) => b.share - a.share).slice(0, 3);
   return (
     <div class="looked">
       <p class="quiet">
-        {t("sources.looked")}{" "}
+        {t("sources.looked")}
         {best.map(({ page, share }) => (
           <button key={page} type="button" class="link" onClick={() => open(page)}>
-            {t("sources.page", { page: count(page) })} ({percent(share)})
+            {pageName(document, page)} ({percent(share)})
           </button>
         ))}
       </p>
-      <HeatStrip shares={shares} numPages={documentOf(id)?.pages ?? 0} page={null} onChoose={open} />
+      <HeatStrip document={document} shares={shares} numPages={document?.pages ?? 0} page={null} onChoose={open} />
     </div>
   );
 }

@@ -12,6 +12,7 @@ const NEAR_PX = 80;
 /** The conversation. It follows what is being written unless the reader has scrolled away. */
 export function Turns(): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
+  const list = useRef<HTMLOListElement>(null);
   const follows = useRef(true);
   const onScroll = (): void => {
     const { scrollHeight, scrollTop, clientHeight } = place.current!;
@@ -19,12 +20,18 @@ export function Turns(): JSX.Element {
   };
   const count = turns.value.length;
   useLayoutEffect(() => void (follows.current = true), [count, current.value.id]);
+  // Formulas and colours arrive after their text, and make it higher.
   useLayoutEffect(() => {
-    if (follows.current) place.current!.scrollTop = place.current!.scrollHeight;
-  }, [turns.value]);
+    const toEnd = (): void => {
+      if (follows.current) place.current!.scrollTop = place.current!.scrollHeight;
+    };
+    const observer = new ResizeObserver(toEnd);
+    observer.observe(list.current!);
+    return () => observer.disconnect();
+  }, []);
   return (
     <div class="turns" ref={place} onScroll={onScroll} tabIndex={-1}>
-      <ol aria-label={t("chat.label")} aria-busy={isAnswering.value}>
+      <ol ref={list} aria-label={t("chat.label")} aria-busy={isAnswering.value}>
         {turns.value.map((turn, index) => (
           <li key={index} class={turn.role}>
             {turn.role === "user" ? (

@@ -2,7 +2,7 @@ import { computed, signal } from "@preact/signals";
 
 import { streamAnswer } from "../api/chat.ts";
 import { ApiError, isAbort } from "../api/errors.ts";
-import type { Chunk, Progress } from "../api/types.ts";
+import type { Chunk, Insight, PageShare, Progress } from "../api/types.ts";
 import { t } from "../i18n/index.ts";
 import { announce } from "./announce.ts";
 import { current, setTurns, updateAnswer } from "./conversations.ts";
@@ -10,6 +10,8 @@ import { refreshDocuments } from "./documents.ts";
 import { modelName } from "./server.ts";
 import { newAnswer, toMessages } from "./turns.ts";
 import type { AnswerTurn, DocumentRef, Failure, Turn } from "./turns.ts";
+
+const LEAST_SHARE = 0.001;
 
 const running = signal<{ conversation: string; controller: AbortController } | null>(null);
 
@@ -100,8 +102,15 @@ function changeOf(answer: AnswerTurn, chunk: Chunk, pace: Pace): Partial<AnswerT
   }
   if (chunk.usage) change.usage = chunk.usage;
   if (chunk.timings) change.timings = chunk.timings;
-  if (chunk.longreach) change.insight = chunk.longreach;
+  if (chunk.longreach) change.insight = trimmed(chunk.longreach);
   return change;
+}
+
+/** Without what nobody sees: a conversation is kept with all its answers. */
+function trimmed(insight: Insight): Insight {
+  const seen = insight.pages?.filter(({ share }) => share >= LEAST_SHARE) ?? [];
+  const pages = seen.map(({ file_id, page, share }): PageShare => ({ file_id, page, share }));
+  return { ...insight, pages };
 }
 
 /** Tokens per second since the first report, which comes before anything is read. */

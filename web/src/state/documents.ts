@@ -57,7 +57,7 @@ async function add(file: File): Promise<void> {
 
 function arrived(document: DocumentInfo): void {
   documents.value = [document, ...documents.value.filter((each) => each.id !== document.id)];
-  if (document.error !== null) return notify(document.error, document.filename);
+  if (document.error !== null) return notify(document.error.message, document.filename);
   attach({ id: document.id, name: document.filename });
   announce(t("announce.added", { name: document.filename }));
 }

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from longreach.cache import DENSE, KVCache, Pin, Provenance
+from longreach.cache import DENSE, KVCache, Pin, Provenance, salt_tag
 from support.fake_runner import keys_of
 
 PAGE, NUM_PAGES = 2, 9
@@ -83,7 +83,7 @@ class Cache(RuleBasedStateMachine):
         """A prefix is pinned, or its pin ends, whether or not any of it is cached."""
         digests = self.cache.open_table(tokens, cache_salt=salt).chain.digests
         if digests and stays:
-            self.cache.pin(Pin(digests=tuple(digests), salt=salt))
+            self.cache.pin(Pin(digests=tuple(digests), salt_tag=salt_tag(salt)))
         elif digests:
             self.cache.unpin(digests[-1])
 

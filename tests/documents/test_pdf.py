@@ -19,7 +19,7 @@ from longreach.errors import (
 )
 from longreach.evals.needle.book import make_book
 from longreach.evals.needle.pdf_writer import Line, write_pdf
-from support.odd_pdf import blank_pdf, encrypted_pdf, scanned_pdf
+from support.odd_pdf import blank_pdf, encrypted_pdf, form_pdf, scanned_pdf
 from support.small_pdf import small_pdf
 
 
@@ -93,6 +93,15 @@ def test_outline():
         Heading(title="One", page=1, level=0),
         Heading(title="Two", page=2, level=0),
     )
+
+
+def test_what_was_typed_into_a_form():
+    """The values of fields are text of their page, and stand in its picture."""
+    data = form_pdf("Name of the tenant:", "Erika Mustermann")
+    assert (
+        read_document(data, name="a.pdf").pages[0].text == "Name of the tenant:\nErika Mustermann"
+    )
+    assert render_page(data, 1) != render_page(form_pdf("Name of the tenant:", " "), 1)
 
 
 def test_encrypted():

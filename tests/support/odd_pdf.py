@@ -1,9 +1,11 @@
-"""PDFs that are hard to read: pictures of pages, passwords."""
+"""PDFs that are hard to read: pictures of pages, passwords, forms."""
 
 import io
 
 import pypdf
 import pypdfium2
+
+from support.small_pdf import small_pdf
 
 
 def scanned_pdf(num_pages, *, text_on=()):
@@ -35,6 +37,34 @@ def encrypted_pdf(data, password, *, owner="owner"):
     """The same pages behind a password; "" makes one that opens for everybody."""
     writer = pypdf.PdfWriter(clone_from=io.BytesIO(data))
     writer.encrypt(password, owner_password=owner, algorithm="AES-256")
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def form_pdf(label, value):
+    """A page with a label and a field that was filled in, as viewers save it."""
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(small_pdf(label)))
+    name = pypdf.generic.NameObject
+    look = pypdf.generic.StreamObject()
+    look.set_data(f"/Tx BMC BT /F1 12 Tf 2 5 Td ({value}) Tj ET EMC".encode("latin-1"))
+    page = writer.pages[0]
+    look[name("/Type")], look[name("/Subtype")] = name("/XObject"), name("/Form")
+    look[name("/BBox")] = pypdf.generic.RectangleObject((0, 0, 200, 20))
+    look[name("/Resources")] = page["/Resources"]
+    field = pypdf.generic.DictionaryObject(
+        {
+            name("/Type"): name("/Annot"),
+            name("/Subtype"): name("/Widget"),
+            name("/FT"): name("/Tx"),
+            name("/T"): pypdf.generic.TextStringObject("field"),
+            name("/V"): pypdf.generic.TextStringObject(value),
+            name("/F"): pypdf.generic.NumberObject(4),
+            name("/Rect"): pypdf.generic.RectangleObject((50, 600, 250, 620)),
+            name("/AP"): pypdf.generic.DictionaryObject({name("/N"): writer._add_object(look)}),
+        }
+    )
+    page[name("/Annots")] = pypdf.generic.ArrayObject([writer._add_object(field)])
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()

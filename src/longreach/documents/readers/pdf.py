@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from longreach.documents.limits import Limits
 from longreach.documents.readers.needs import needed
+from longreach.documents.readers.pdf_forms import load_page
 from longreach.documents.readers.pdf_text import join_hyphens, tidy_page
 from longreach.documents.readers.png import write_png
 from longreach.documents.types import Heading, Page
@@ -58,7 +59,7 @@ def render_pdf_page(
     with _opened(data, name, password) as pdf:
         if not 1 <= number <= len(pdf):
             raise InvalidRequestError("page", number, f"1 to {len(pdf)}, the pages of {name}")
-        page = pdf[number - 1]
+        page = load_page(pdf, number - 1)
         width, height = page.get_size()
         if not 0 < width * height * scale**2 <= MAX_PICTURE_PIXELS:
             size = f"{width:.0f} × {height:.0f} points"
@@ -106,7 +107,7 @@ def _broken(name: str, reason: str) -> BrokenDocumentError:
 def _page_texts(pdf: PdfDocument, name: str, limits: Limits) -> list[str]:
     texts, size = [], 0
     for index in range(len(pdf)):
-        page = pdf[index]
+        page = load_page(pdf, index)
         text_page = page.get_textpage()
         texts.append(tidy_page(text_page.get_text_range()))
         text_page.close()

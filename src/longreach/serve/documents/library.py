@@ -44,6 +44,7 @@ class DocumentLibrary:
         self._max_chars = max_chars
         self._num_chars = 0
         self._known: OrderedDict[tuple[str, str], Document | DocumentError] = OrderedDict()
+        self._reading: dict[tuple[str, str], asyncio.Task[Document | DocumentError]] = {}
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
     async def of_part(self, owner: str, part: Mapping[str, Any], where: str) -> Attachment:
@@ -71,6 +72,11 @@ class DocumentLibrary:
         )
         return Attachment(document=document, file_id=file.id)
 
+    def forget(self, file: StoredFile) -> None:
+        """The file is gone."""
+        found = self._known.pop((file.id, file.filename), None)
+        self._num_chars -= 0 if found is None else _num_chars(found)
+
     async def _of_bytes(self, text: str, name: str | None, where: str) -> Attachment:
         data, extension = await asyncio.to_thread(decode, text, f"{where}.file_data")
         name = name or f"document{extension}"
@@ -82,18 +88,36 @@ class DocumentLibrary:
 
     async def _read(self, key: tuple[str, str], read: Callable[[], Document]) -> Document:
         """The document of this key; what could not be read is known as well."""
-        async with self._turn:
-            if key not in self._known:
-                try:
-                    self._keep(key, await asyncio.to_thread(read))
-                except DocumentError as error:
-                    self._keep(key, error)
-                    raise
-        self._known.move_to_end(key)
-        found = self._known[key]
+        if key in self._known:
+            self._known.move_to_end(key)
+            found = self._known[key]
+        else:
+            found = await self._read_together(key, read)
         if isinstance(found, DocumentError):
             raise found.with_traceback(None)
         return found
+
+    async def _read_together(
+        self, key: tuple[str, str], read: Callable[[], Document]
+    ) -> Document | DocumentError:
+        """Read it once for all who ask meanwhile; one that leaves does not stop it."""
+        task = self._reading.get(key)
+        if task is None:
+            task = self._reading[key] = asyncio.create_task(self._read_now(key, read))
+            task.add_done_callback(lambda _: self._reading.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _read_now(
+        self, key: tuple[str, str], read: Callable[[], Document]
+    ) -> Document | DocumentError:
+        async with self._turn:
+            found: Document | DocumentError
+            try:
+                found = await asyncio.to_thread(read)
+            except DocumentError as error:
+                found = error
+            self._keep(key, found)
+            return found
 
     def _keep(self, key: tuple[str, str], found: Document | DocumentError) -> None:
         """The newest stays, however large it is."""

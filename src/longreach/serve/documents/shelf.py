@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from longreach.serve.files.storage import StoredFile
 from longreach.serve.prompt import prompt_of
 from longreach.serve.schema.chat import ConversationFields, Message
 
+_QUESTION = "?"
 PURPOSES = frozenset({"user_data", "assistants"})
 """Of files that are documents."""
 
@@ -102,12 +104,21 @@ class DocumentShelf:
         prefix = await self.prefix(file)
         await self._context.engine.unpin(prefix, cache_salt=self._caller.cache_salt)
 
+    async def forget(self, file: StoredFile) -> None:
+        """The file goes: nothing of it stays longer than other prompts do."""
+        with suppress(DocumentError, ApiError):
+            await self.unpin(file)
+        self._context.prefixes.forget(file.id)
+        self._context.documents.forget(file)
+
     async def prefix(self, file: StoredFile) -> list[int]:
         """Its tokens with all that stands before them. Raises DocumentError."""
         known = self._context.prefixes.get(file.id)
         if known is None:
+            # With something behind it: a token over the document's end is none of it.
             part = {"type": "file", "file": {"file_id": file.id}}
-            body = ConversationFields(messages=[Message(role="user", content=[part])])
+            parts: list[dict[str, Any] | str] = [part, _QUESTION]
+            body = ConversationFields(messages=[Message(role="user", content=parts)])
             prompt = await prompt_of(self._context, self._caller, body, tools=None)
             known = np.asarray(prompt.token_ids[: prompt.documents[0].end], np.int32)
             self._context.prefixes.put(file.id, known)

@@ -11,6 +11,7 @@ from starlette.responses import FileResponse
 
 from longreach.serve.auth import Caller
 from longreach.serve.context import Context, Files
+from longreach.serve.documents.shelf import PURPOSES, DocumentShelf
 from longreach.serve.files.storage import Order
 from longreach.serve.files.upload import OPENAPI_BODY, read_upload
 from longreach.serve.http import JsonResponse
@@ -75,7 +76,10 @@ async def get_content(caller: Caller, files: Files, file_id: str) -> FileRespons
 
 
 @router.delete("/v1/files/{file_id}")
-async def delete_file(caller: Caller, files: Files, file_id: str) -> JsonResponse:
-    """Forget it."""
+async def delete_file(context: Context, caller: Caller, files: Files, file_id: str) -> JsonResponse:
+    """Forget it, and what was pinned of it as a document."""
+    file = await asyncio.to_thread(files.get, caller.owner, file_id)
+    if file.purpose in PURPOSES:
+        await DocumentShelf(context, caller).forget(file)
     await asyncio.to_thread(files.delete, caller.owner, file_id)
     return JsonResponse({"id": file_id, "object": "file", "deleted": True})

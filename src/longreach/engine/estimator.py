@@ -39,7 +39,7 @@ class Estimator:
     ) -> PromptEstimate:
         """For a prompt of these ids: seconds to its first token if nothing else ran."""
         engine, total = self._engine, len(token_ids)
-        in_memory, on_disk = self._num_cached(token_ids, max_tokens, cache_salt)
+        in_memory, on_disk = self.num_cached(token_ids, max_tokens, cache_salt)
         cached = in_memory + on_disk
         keys = keys_per_row(engine.config, total)
         whole_s, cached_s = (
@@ -63,10 +63,10 @@ class Estimator:
         num_bytes = num_tokens * engine.footprint.kv_bytes_per_token
         return num_bytes / engine.scheduler.restorer.bytes_per_s
 
-    def _num_cached(
+    def num_cached(
         self, token_ids: Sequence[int], max_tokens: int, cache_salt: str
     ) -> tuple[int, int]:
-        """Tokens found in memory, and those that follow them on disk."""
+        """Tokens found in memory, and those that follow them on disk; measures nothing."""
         # Look-ups in the index while the loop changes it: each is one dictionary's, and a page
         # that goes meanwhile makes this estimate old, not wrong.
         engine = self._engine

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from longreach.cli import engine as module
+from longreach.engine.estimator import Estimator
 from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOutput
 from support.fake_async_engine import needle_template, needle_tokenizer
 
@@ -23,6 +24,7 @@ class FakeLLM:
     """What `longreach ask` uses of `LLM`. reply: prompt's text to answer. requests: as given."""
 
     model = "fake"
+    engine = None
 
     def __init__(self):
         self.max_model_len = 100_000
@@ -94,6 +96,7 @@ def fake_llm(monkeypatch):
         return fake
 
     monkeypatch.setattr(module, "load_llm", load_llm)
+    monkeypatch.setattr(Estimator, "num_cached", lambda self, ids, *rest: (0, len(ids) // 2))
     return fake
 
 

@@ -6,11 +6,12 @@ import pytest
 from rich.console import Console
 
 from longreach.cli.ask.answers import Answer, Reading
+from longreach.cli.ask.asker import Forecast
 from longreach.cli.ask.prompts import DocumentPrompt
 from longreach.cli.ask.show import (
     documents_line,
-    estimate_line,
     figures,
+    forecast_line,
     show_answer,
     show_citations,
 )
@@ -18,7 +19,6 @@ from longreach.documents.citations import Citation
 from longreach.documents.collection import Skipped
 from longreach.documents.token_spans import PageTokens
 from longreach.engine.outputs import CompletionOutput, RequestMetrics, RequestOutput
-from longreach.engine.protocol import PromptEstimate
 from support.documents import document, lines_document
 
 BOOK = document("The sky is blue.", "The pass key is 28884.", "The sky is blue.")
@@ -160,19 +160,11 @@ def test_the_documents_are_named_and_what_was_left_out():
     assert lines[-1] == "not read: 2 more"
 
 
-def test_the_estimate_says_what_is_cached_and_how_long_it_takes():
+def test_the_forecast_says_what_is_cached_and_how_long_it_takes():
     """Tokens of the context, cached ones and where, seconds."""
-    prompt = DocumentPrompt(question="?", token_ids=list(range(1200)))
-    assert estimate_line("needle", prompt, 4096, None) == "needle: 1,200 of 4,096 tokens"
-    estimate = PromptEstimate(
-        num_tokens=1200,
-        num_cached_tokens=1000,
-        max_model_len=4096,
-        fits=True,
-        seconds=2.0,
-        peak_bytes=1,
-        num_disk_tokens=600,
-    )
-    assert estimate_line("needle", prompt, 4096, estimate) == (
+    nothing = Forecast(in_memory=0, on_disk=0, seconds=None)
+    assert forecast_line("needle", 1200, 4096, nothing) == "needle: 1,200 of 4,096 tokens"
+    some = Forecast(in_memory=400, on_disk=600, seconds=2.0)
+    assert forecast_line("needle", 1200, 4096, some) == (
         "needle: 1,200 of 4,096 tokens · 1,000 cached (600 on disk) · about 2.0 s to read"
     )

@@ -17,11 +17,20 @@ from longreach.errors import DocumentsTooLongError
 
 if TYPE_CHECKING:
     from longreach.engine.llm import LLM
-    from longreach.engine.protocol import ProgressCallback, PromptEstimate, PromptRequest
+    from longreach.engine.protocol import ProgressCallback, PromptRequest
     from longreach.text.reasoning import Part
 
 MEASURED_TOKENS = 16_384
-"""A shorter prompt is read sooner than this machine's speed is measured."""
+"""Fewer are read sooner than this machine's speed is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Tokens of a prompt found in memory and on disk; seconds to read the rest, if measured."""
+
+    in_memory: int
+    on_disk: int
+    seconds: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +65,17 @@ class Asker:
         length, limit = len(prompt.token_ids), self.llm.max_model_len
         return DocumentsTooLongError(length, self.settings.max_tokens, limit, advice)
 
-    def estimate(self, prompt: DocumentPrompt) -> PromptEstimate | None:
-        """What reading it would take now; None where that is not worth measuring."""
+    def forecast(self, prompt: DocumentPrompt) -> Forecast:
+        """What reading it would take now. Seconds only where there is much to read."""
         from longreach.engine.estimator import Estimator
 
-        if len(prompt.token_ids) < MEASURED_TOKENS:
-            return None
-        return Estimator(self.llm.engine).estimate(
-            prompt.token_ids, max_tokens=self.settings.max_tokens, cache_salt=""
-        )
+        estimator, wanted = Estimator(self.llm.engine), self.settings.max_tokens
+        in_memory, on_disk = estimator.num_cached(prompt.token_ids, wanted, "")
+        seconds: float | None = None
+        if len(prompt.token_ids) - in_memory - on_disk >= MEASURED_TOKENS:
+            estimate = estimator.estimate(prompt.token_ids, max_tokens=wanted, cache_salt="")
+            seconds = estimate.seconds
+        return Forecast(in_memory=in_memory, on_disk=on_disk, seconds=seconds)
 
     def read(
         self,

@@ -8,7 +8,7 @@ from longreach.cli.ask.answers import Answer, answer_of
 from longreach.cli.ask.asker import Asker
 from longreach.cli.ask.over_length import ask_beyond_window
 from longreach.cli.ask.prompts import Message
-from longreach.cli.ask.show import estimate_line
+from longreach.cli.ask.show import forecast_line
 from longreach.cli.ask.view import View
 
 FORGET_ADVICE = "/forget begins a new conversation about the same documents"
@@ -24,8 +24,8 @@ def ask_question(
     """
     prompt = asker.prompt(question, history)
     if asker.fits(prompt):
-        limit = asker.llm.max_model_len
-        view.note(estimate_line(asker.llm.model, prompt, limit, asker.estimate(prompt)))
+        length, limit = len(prompt.token_ids), asker.llm.max_model_len
+        view.note(forecast_line(asker.llm.model, length, limit, asker.forecast(prompt)))
         with view.answering() as place:
             reading = asker.read(prompt, show=place.show, progress=place.progress)
         return answer_of(question, asker.documents, [reading])

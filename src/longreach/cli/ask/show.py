@@ -18,8 +18,7 @@ from longreach.documents.collection import Skipped
 from longreach.documents.types import Document
 
 if TYPE_CHECKING:
-    from longreach.cli.ask.prompts import DocumentPrompt
-    from longreach.engine.protocol import PromptEstimate
+    from longreach.cli.ask.asker import Forecast
 
 QUOTE_CHARS = 200
 MAX_STRIPS = 8
@@ -44,16 +43,15 @@ def documents_line(documents: Sequence[Document], skipped: Sequence[Skipped] = (
     return "\n".join(lines)
 
 
-def estimate_line(
-    model: str, prompt: DocumentPrompt, limit: int, estimate: PromptEstimate | None
-) -> str:
+def forecast_line(model: str, num_tokens: int, limit: int, forecast: Forecast) -> str:
     """What a prompt will take: its share of the context, what is cached, how long it will read."""
-    parts = [f"{model}: {len(prompt.token_ids):,} of {limit:,} tokens"]
-    if estimate is not None:
-        if estimate.num_cached_tokens:
-            where = f" ({estimate.num_disk_tokens:,} on disk)" if estimate.num_disk_tokens else ""
-            parts.append(f"{estimate.num_cached_tokens:,} cached{where}")
-        parts.append(f"about {show_seconds(estimate.seconds)} to read")
+    parts = [f"{model}: {num_tokens:,} of {limit:,} tokens"]
+    cached = forecast.in_memory + forecast.on_disk
+    if cached:
+        where = f" ({forecast.on_disk:,} on disk)" if forecast.on_disk else ""
+        parts.append(f"{cached:,} cached{where}")
+    if forecast.seconds is not None:
+        parts.append(f"about {show_seconds(forecast.seconds)} to read")
     return " · ".join(parts)
 
 

@@ -122,13 +122,14 @@ def keys_and_queries(length, rows, seed=0):
     return k_GSH, 3 * q_TNH
 
 
-def choice(recall=0.8, segment_rows=32768, **policy):
+def choice(recall=0.8, segment_rows=32768, num_prompt_tokens=10**6, **policy):
     policy = SparsePolicy(recall=recall, min_tokens=0, **policy)
     inv_freq, _ = inverse_frequencies(Rope, DIM)
     wanted = wanted_provenance(policy, 10**6)
     made = make_choice(
         policy,
         wanted,
+        num_prompt_tokens=num_prompt_tokens,
         segment_rows=segment_rows,
         inv_freq=inv_freq,
         table=None,
@@ -141,7 +142,7 @@ def choice(recall=0.8, segment_rows=32768, **policy):
 
 def test_short_slices_are_dense():
     """A question over a long text is computed densely, and says so."""
-    made = choice()
+    made = choice(num_prompt_tokens=4096)
     k_GSH, q_TNH = keys_and_queries(4096, 100)
     assert made.choose(0, q_TNH, k_GSH, slice_of(3996, 100)) is None
     provenance, stats = made.take_step()

@@ -9,7 +9,6 @@ from longreach.config import EngineConfig
 from longreach.engine.request import Request
 from longreach.engine.scheduler import Scheduler
 from longreach.engine.step_costs import (
-    LONE_BUDGETS,
     MIN_PROMPT_ROWS,
     CostModel,
     InterTokenBudget,
@@ -128,12 +127,10 @@ def test_a_budget_that_cannot_be_kept_starves_nobody():
     assert {rows for _, rows in steps[:-1]} == {MIN_PROMPT_ROWS}
 
 
-def test_a_lone_prompt_has_longer_steps():
-    """Alone, steps may last LONE_BUDGETS budgets, so that a newcomer does not wait much longer."""
-    truth = CostModel(base_s=0.02, row_s=2e-4, pair_s=1e-9)
-    steps = simulate(0.05, 100_000, truth, num_answers=0)
-    assert max(seconds for seconds, _ in steps) < 0.05 * LONE_BUDGETS * 1.1
-    assert max(rows for _, rows in steps) > 2048
+def test_a_lone_prompt_is_not_held_to_it():
+    """While nobody decodes there is no time between tokens: slices are those without a budget."""
+    steps = simulate(0.001, 30_000, CostModel(base_s=0.02, row_s=2e-4), num_answers=0)
+    assert [rows for _, rows in steps] == [8192, 8192, 8192, 30_000 - 3 * 8192]
 
 
 def test_the_engine_obeys_and_measures(tiny_qwen2):

@@ -128,16 +128,17 @@ class Engine(RuleBasedStateMachine):
 
 
 class LimitedEngine(Engine):
-    """The same laws where a row limit makes the prompts' share smaller."""
+    """The same laws where a row limit makes the prompts' share smaller beside answers."""
 
     @staticmethod
     def row_limit(start, decodes):
-        return 1 + start % 3 if decodes else 5
+        assert decodes
+        return 1 + start % 3
 
     def _check_plan(self, plan, decoding):
         super()._check_plan(plan, decoding)
         prompts = [piece for piece in plan.slices if not piece.is_decode]
-        assert sum(piece.length for piece in prompts) <= (3 if decoding else 5)
+        assert not decoding or sum(piece.length for piece in prompts) <= 3
 
 
 TestEngine, TestLimitedEngine = Engine.TestCase, LimitedEngine.TestCase

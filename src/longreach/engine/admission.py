@@ -145,6 +145,7 @@ class Admission:
         choice = make_choice(
             self.config.sparse,
             wanted,
+            num_prompt_tokens=len(group.prompt_token_ids),
             segment_rows=self.config.lone_slice_tokens,
             inv_freq=positions.inv_freq,
             table=self.model.sparse_table,

@@ -83,7 +83,8 @@ class Scheduler:
     - Of the prompt share the oldest prompt gets at least half, the shortest ones the rest:
       short prompts pass a long one, and none starves.
     - A prompt that alone can run is read in slices of lone_slice_tokens.
-    - row_limit, where given, may make the prompts' share of a step smaller.
+    - row_limit, where given, may make the prompts' share of a step smaller while answers are
+      being written.
     - When a decode finds no page, the youngest request is preempted; its full pages stay cached.
     - A request whose prefix is just being computed by another one waits for it.
     - What of a prompt is on disk is restored before the rest is computed, in pieces between steps.
@@ -335,7 +336,7 @@ class Scheduler:
         share = self.max_num_batched_tokens - len(decodes)
         if len(self.running) == 1:
             share = self.lone_slice_tokens
-        if self.row_limit is None:
+        if self.row_limit is None or not decodes:
             return share
         limit = self.row_limit(oldest.num_computed_tokens, [piece.end for piece in decodes])
         return min(share, limit)

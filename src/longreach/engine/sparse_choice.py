@@ -1,10 +1,11 @@
 """How much of the past one request's prompt rows read: per layer, slice by slice.
 
-A slice chooses its own pattern, unless carrying the layer's last one is cheaper: every key newer
-than that choice is then kept, and a few rows are measured again. Large slices (a lone prompt's) so
-always choose; small ones (when others run too) carry until the newer keys outweigh a choice, the
-recall falls below the target, or a segment's rows are full. Slices of up to SHORT_ROWS rows, such
-as a question over a cached document, are dense: choosing would cost more.
+Large slices (a lone prompt's) choose their own pattern. Small ones (when others run too) carry the
+layer's last one through its segment. Of every CHECK_EVERY rows a few are measured again, first
+without the keys newer than the choice, then with all of them kept: the first that reaches the
+target serves the next CHECK_EVERY rows, and where neither does the pattern is chosen anew. The
+slice that ends the prompt always chooses: its last rows are the question. It is dense where it has
+up to SHORT_ROWS rows, such as a question over a cached document: choosing would cost more.
 
 Shape letters: T rows of the slice, N query heads, G kv heads, S physical slots, H head dim.
 """
@@ -12,29 +13,28 @@ Shape letters: T rows of the slice, N query heads, G kv heads, S physical slots,
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import Tensor
 
 from longreach.cache import DENSE, Provenance
 from longreach.config import SparsePolicy, SparseTable
+from longreach.engine.carried_pattern import CHECK_EVERY, CarriedPattern, chosen
 from longreach.engine.metrics import AttentionStats
 from longreach.ops.attention import SliceMeta
 from longreach.ops.pattern import Pattern, causal_pairs
 from longreach.ops.sparse import (
     Selection,
-    measure_recall,
+    measure_recalls,
     select_adaptive,
     select_budget,
     select_fixed,
 )
 
-SELECTION_VERSION = 1
+SELECTION_VERSION = 2
 """Raised when a change of the selection rules makes older sparse pages worth less."""
 SHORT_ROWS = 128
 CHECKED_ROWS = 8
-CHOOSING_ROWS = 24
-"""Rows whose scores a small slice computes to choose: two passes over 8, one over 8 held out."""
 
 
 def wanted_provenance(policy: SparsePolicy, num_prompt_tokens: int) -> Provenance:
@@ -82,13 +82,6 @@ class DenseRows:
         self.stats = AttentionStats()
 
 
-@dataclass(frozen=True)
-class _Carried:
-    pattern: Pattern
-    start: int
-    stop: int
-
-
 class SparseRows:
     """Chooses, carries and measures the patterns of one request. See the module."""
 
@@ -97,6 +90,7 @@ class SparseRows:
         policy: SparsePolicy,
         wanted: Provenance,
         *,
+        num_prompt_tokens: int,
         segment_rows: int,
         inv_freq: Tensor,
         table: SparseTable | None = None,
@@ -105,12 +99,13 @@ class SparseRows:
     ) -> None:
         self.policy = policy
         self.wanted = wanted
+        self.num_prompt_tokens = num_prompt_tokens
         self.segment_rows = segment_rows
         self.inv_freq = inv_freq
         self.table = table
         self.chunk_len = chunk_len if wanted.mode == "fixed" else None
         self.stats = AttentionStats()
-        self._carried: dict[int, _Carried] = {}
+        self._carried: dict[int, CarriedPattern] = {}
         self._sparse_used = False
         self.seed = seed
 
@@ -125,10 +120,12 @@ class SparseRows:
     def choose(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Pattern | None:
         """The pattern of this slice in this layer, None for dense."""
         rows = range(meta.start, meta.start + meta.length)
-        if meta.length <= SHORT_ROWS:
+        is_end = meta.num_keys >= self.num_prompt_tokens
+        if is_end and meta.length <= SHORT_ROWS:
             self._count_dense(rows)
             return None
-        pattern = self._carry(layer, q_TNH, k_GSH, meta) or self._select(layer, q_TNH, k_GSH, meta)
+        pattern = None if is_end else self._carry(layer, q_TNH, k_GSH, meta)
+        pattern = pattern or self._select(layer, q_TNH, k_GSH, meta)
         if pattern.is_dense:
             self._count_dense(rows, recall_known=True)
             return None
@@ -151,7 +148,7 @@ class SparseRows:
     def drop_step(self, start: int) -> None:
         """Rows from `start` on do not count: they will come again, perhaps in other slices."""
         self.take_step()
-        self._carried = {at: c for at, c in self._carried.items() if c.stop <= start}
+        self._carried = {at: c for at, c in self._carried.items() if c.as_of <= start}
 
     def _count_dense(self, rows: range, *, recall_known: bool = False) -> None:
         pairs = causal_pairs(rows)
@@ -160,37 +157,47 @@ class SparseRows:
             self.stats.add_dense(len(rows))
 
     def _carry(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Pattern | None:
-        """The layer's last pattern, where it still serves and is cheaper than a new choice."""
+        """The layer's last pattern, where it still serves."""
         carried = self._carried.get(layer)
-        if carried is None or not self._may_carry(carried, meta):
+        if carried is None or self._crosses_chunk(carried, meta.num_keys):
             return None
-        pattern = carried.pattern.carried(carried.stop, meta.start + meta.length)
-        recall_N = measure_recall(q_TNH, k_GSH, meta, pattern, checked_rows(meta))
-        if self.wanted.mode == "adaptive" and float(recall_N.min()) < self.policy.recall:
+        if carried.is_due(meta.num_keys):
+            carried = self._checked(carried, q_TNH, k_GSH, meta)
+        elif not carried.reaches(meta.num_keys, self.segment_rows):
             return None
-        self.stats.add_recall(recall_N, meta.length)
-        return pattern
+        if carried is None:
+            return None
+        self._carried[layer] = carried
+        self.stats.add_recall(carried.recall_N, meta.length)
+        return carried.up_to(meta.num_keys)
 
-    def _may_carry(self, carried: _Carried, meta: SliceMeta) -> bool:
-        if any(group is None for group in carried.pattern.groups):
-            return False
-        stop = meta.start + meta.length
-        newer_pairs = meta.length * (meta.start - carried.stop + meta.length // 2)
-        return (
-            stop - carried.start <= self.segment_rows
-            and newer_pairs <= (CHOOSING_ROWS - CHECKED_ROWS) * stop
-            and not self._crosses_chunk(carried, stop)
-        )
+    def _checked(
+        self, carried: CarriedPattern, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta
+    ) -> CarriedPattern | None:
+        """The pattern with what rows of this slice say of it; None where it no longer serves."""
+        if carried.has_dense_groups:
+            return None
+        stop = meta.num_keys
+        promises = self.wanted.mode == "adaptive"
+        leaner = [carried.without_newer()] if promises else []
+        forms = [f for f in (*leaner, carried) if f.reaches(stop, self.segment_rows)]
+        patterns = [form.up_to(stop) for form in forms]
+        recalls = measure_recalls(q_TNH, k_GSH, meta, patterns, checked_rows(meta))
+        for form, recall_N in zip(forms, recalls, strict=True):
+            if not promises or float(recall_N.min()) >= self.policy.recall:
+                return form.measured(recall_N, stop)
+        return None
 
-    def _crosses_chunk(self, carried: _Carried, stop: int) -> bool:
+    def _crosses_chunk(self, carried: CarriedPattern, stop: int) -> bool:
         step = self.chunk_len
         return step is not None and carried.start // step != (stop - 1) // step
 
     def _select(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Pattern:
         selection = self._selection(layer, q_TNH, k_GSH, meta)
         self.stats.add_recall(selection.recall_N, meta.length)
-        stop = meta.start + meta.length
-        self._carried[layer] = _Carried(selection.pattern, meta.start, stop)
+        self._carried[layer] = chosen(
+            selection.pattern, selection.recall_N, meta.start, meta.num_keys, layer
+        )
         return selection.pattern
 
     def _selection(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Selection:
@@ -210,7 +217,14 @@ class SparseRows:
                 last_q=self.table.last_q,
                 seed=self.seed,
             )
-        return select_adaptive(q_TNH, k_GSH, meta, target=self.policy.recall, seed=self.seed)
+        return select_adaptive(
+            q_TNH,
+            k_GSH,
+            meta,
+            target=self.policy.recall,
+            seed=self.seed,
+            serves=min(CHECK_EVERY, self.num_prompt_tokens - meta.start),
+        )
 
 
 def checked_rows(meta: SliceMeta) -> list[int]:
@@ -223,6 +237,7 @@ def make_choice(
     policy: SparsePolicy,
     wanted: Provenance,
     *,
+    num_prompt_tokens: int,
     segment_rows: int,
     inv_freq: Tensor,
     table: SparseTable | None,
@@ -235,6 +250,7 @@ def make_choice(
     return SparseRows(
         policy,
         wanted,
+        num_prompt_tokens=num_prompt_tokens,
         segment_rows=segment_rows,
         inv_freq=inv_freq,
         table=table,

@@ -14,8 +14,6 @@ import numpy as np
 
 MIN_PROMPT_ROWS = 64
 """What a prompt gets of each step, whatever the budget: it must come to its end."""
-LONE_BUDGETS = 20
-"""Steps of a prompt that runs alone may last so many budgets: as long a newcomer waits."""
 KEPT_STEPS, LATEST_STEPS = 32, 5
 GROWTH = 2
 
@@ -113,10 +111,10 @@ class InterTokenBudget:
     def __call__(self, start: int, decodes: Sequence[int]) -> int:
         """For prompts of which the oldest is read up to `start`; decodes: keys of each answer.
 
-        Without decodes a step may last LONE_BUDGETS budgets. Never below MIN_PROMPT_ROWS.
+        Never below MIN_PROMPT_ROWS.
         """
         costs = self._costs
-        seconds = self._budget_s * (1 if decodes else LONE_BUDGETS) / costs.slowness
+        seconds = self._budget_s / costs.slowness
         rows = costs.model.rows_within(seconds, start, decodes)
         known = GROWTH * max(costs.most_rows, MIN_PROMPT_ROWS // GROWTH)
         return int(min(max(rows, MIN_PROMPT_ROWS), known))

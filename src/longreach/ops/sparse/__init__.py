@@ -8,7 +8,7 @@ from longreach.ops.pattern import GroupPattern, Pattern
 from longreach.ops.sparse.adaptive import select_adaptive
 from longreach.ops.sparse.budget import select_budget
 from longreach.ops.sparse.fixed import segments, select_fixed
-from longreach.ops.sparse.recall import measure_recall, row_recall
+from longreach.ops.sparse.recall import measure_recall, measure_recalls, row_recall
 from longreach.ops.sparse.selection import Selection
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Pattern",
     "Selection",
     "measure_recall",
+    "measure_recalls",
     "row_recall",
     "segments",
     "select_adaptive",

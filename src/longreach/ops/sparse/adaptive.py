@@ -29,7 +29,13 @@ HEAD_SLACK = 64
 
 
 def select_adaptive(
-    q_TNH: Tensor, k_GSH: Tensor, meta: Slice, *, target: float, seed: int = 0
+    q_TNH: Tensor,
+    k_GSH: Tensor,
+    meta: Slice,
+    *,
+    target: float,
+    seed: int = 0,
+    serves: int = 0,
 ) -> Selection:
     """A pattern for the rows of the slice that keeps `target` of every head's softmax mass.
 
@@ -37,11 +43,13 @@ def select_adaptive(
     which no pattern is cheaper than dense are dense, all of them without scoring when the segment
     is so short that looking costs more than computing, or when target >= 1. Memory O(keys), time
     about 0.6 ns per sampled row, key and head on two cores (docs/lab.md). The same arguments give
-    the same pattern.
+    the same pattern. serves: how many rows will use it, where those are more than the slice's:
+    looking is weighed against what all of them save.
     """
     check_shapes(q_TNH, k_GSH, meta)
     rows = range(meta.start, meta.start + meta.length)
     looking = _selection_pairs(rows, meta.geometry.chunk_len, seed)
+    looking = looking * meta.length // max(meta.length, serves)
     num_keys = rows.stop
     none = k_GSH.new_empty(0).long()
     forced = make_pattern(none, none, num_keys)

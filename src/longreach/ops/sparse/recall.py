@@ -1,4 +1,4 @@
-"""How much of some rows' softmax a pattern keeps, exactly."""
+"""How much of some rows' softmax patterns keep, exactly."""
 
 from __future__ import annotations
 
@@ -23,18 +23,36 @@ def measure_recall(
     return row_recall(q_TNH, k_GSH, meta, pattern, rows).mean(0)
 
 
+def measure_recalls(
+    q_TNH: Tensor, k_GSH: Tensor, meta: Slice, patterns: Sequence[Pattern], rows: Sequence[int]
+) -> list[Tensor]:
+    """`measure_recall` of several patterns, in hardly more time than of one."""
+    return [recall_PN.mean(0) for recall_PN in _row_recalls(q_TNH, k_GSH, meta, patterns, rows)]
+
+
 def row_recall(
     q_TNH: Tensor, k_GSH: Tensor, meta: Slice, pattern: Pattern, rows: Sequence[int]
 ) -> Tensor:
     """`measure_recall` before the mean: float32 [P, N], rows ascending."""
+    return _row_recalls(q_TNH, k_GSH, meta, [pattern], rows)[0]
+
+
+def _row_recalls(
+    q_TNH: Tensor, k_GSH: Tensor, meta: Slice, patterns: Sequence[Pattern], rows: Sequence[int]
+) -> list[Tensor]:
     check_shapes(q_TNH, k_GSH, meta)
     queries = sampled_queries(q_TNH, meta, sorted(set(rows)))
     num_groups = k_GSH.shape[0]
-    kept = []
-    for group, kept_keys in enumerate(pattern.groups):
-        if kept_keys is None:
-            kept.append(torch.ones(queries.group_shape(num_groups)[:2], device=k_GSH.device))
-            continue
-        stream = ScoreStream(k_GSH[group], meta, queries, group, num_groups)
-        kept.append(kept_masses(stream, tile_masses(stream, num_sinks=0), kept_keys).float())
-    return torch.cat(kept, dim=1)
+    kept: list[list[Tensor]] = [[] for _ in patterns]
+    for group in range(num_groups):
+        forms = [pattern.groups[group] for pattern in patterns]
+        if any(form is not None for form in forms):
+            stream = ScoreStream(k_GSH[group], meta, queries, group, num_groups)
+            masses = tile_masses(stream, num_sinks=0)
+        for parts, form in zip(kept, forms, strict=True):
+            if form is None:
+                shape = queries.group_shape(num_groups)[:2]
+                parts.append(torch.ones(shape, device=k_GSH.device))
+            else:
+                parts.append(kept_masses(stream, masses, form).float())
+    return [torch.cat(parts, dim=1) for parts in kept]

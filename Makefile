@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH   = $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo serve test test-clients check bench web clean
+.PHONY: help demo serve test test-clients check bench web web-shots clean
 help:
 	@echo "make demo             read a text of 128K tokens and find what is hidden in it (TOKENS=1M, ARGS=...)"
 	@echo "make serve            an OpenAI-compatible server on port 8000 (ARGS=...)"
@@ -57,6 +57,9 @@ bench: $(VENV)/.dev
 
 web:
 	cd web && npm ci && npm run build
+
+web-shots: $(VENV)/.dev
+	$(BIN)/python tests/serve/web/screenshots.py
 
 clean:
 	rm -rf web/node_modules $(VENV) .venv-clients .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

@@ -138,14 +138,24 @@ def test_the_list_tells_and_changes_what_is_kept(url, open_page):
     expect(card).to_have_count(0)
 
 
+DROPPED = """() => {
+    const dropped = new DataTransfer();
+    dropped.items.add(new File(["%PDF"], "secret.pdf"));
+    return dropped;
+}"""
+
+
 def test_a_file_that_cannot_be_read_says_why(url, open_page):
-    """The server's reason, beside the file's name."""
+    """Dropped on the page: the server's reason, beside the file's name."""
     error = {"code": "encrypted", "message": "It is encrypted: save it without a password."}
     server = scripted()
     server.documents = [document(error=error, pages=None, tokens=None, kind=None)]
     page = open_page(url, server=server)
-    file = {"name": "secret.pdf", "mimeType": "application/pdf", "buffer": b"%PDF"}
-    page.locator("input[type=file]").first.set_input_files(file)
+    expect(page.locator(".document .failure")).to_contain_text("It is encrypted")
+    dropped = page.evaluate_handle(DROPPED)
+    page.dispatch_event("body", "dragover", {"dataTransfer": dropped})
+    expect(page.locator(".drop-zone")).to_be_visible()
+    page.dispatch_event("body", "drop", {"dataTransfer": dropped})
     expect(page.locator(".notice")).to_contain_text("contract.pdf: It is encrypted")
     expect(page.locator(".attachments")).to_have_count(0)
 
@@ -154,9 +164,9 @@ def test_a_file_that_cannot_be_read_says_why(url, open_page):
 
 
 def test_the_key_is_asked_for(open_page):
-    """Once, again when it is wrong; it stays in this tab and nowhere else."""
-    with live_server(FakeAsyncEngine(), api_keys=("open sesame",)) as url:
-        page = open_page(url)
+    """Once, again when it is wrong; it stays in this tab and nowhere else. Below a path, too."""
+    with live_server(FakeAsyncEngine(), api_keys=("open sesame",), root_path="/lr") as url:
+        page = open_page(f"{url}/lr/")
         dialog = page.get_by_role("dialog", name="API key needed")
         field = dialog.get_by_label("API key")
         expect(field).to_be_focused()

@@ -67,8 +67,9 @@ function canSend(): boolean {
 function send(): void {
   if (!canSend()) return;
   const [text, documents] = [draftText.value.trim(), draftDocuments.value];
+  const expectedMs = estimate.value === null ? null : 1000 * estimate.value.seconds;
   clearDraft();
-  void ask(text, documents);
+  void ask(text, documents, expectedMs);
 }
 
 function onKey(event: TargetedKeyboardEvent<HTMLTextAreaElement>): void {

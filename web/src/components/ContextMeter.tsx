@@ -7,11 +7,11 @@ import { turns } from "../state/conversations.ts";
 import { estimate } from "../state/estimate.ts";
 import { model } from "../state/server.ts";
 
-/** Tokens that the next prompt takes, as far as is known. */
+/** Tokens that the next prompt takes, or the one that is being read, as far as is known. */
 const used = computed(() => {
-  const last = turns.value.findLast((turn) => turn.role === "assistant" && turn.usage);
-  const answered = last?.role === "assistant" ? last.usage?.total_tokens : undefined;
-  return estimate.value?.tokens ?? answered ?? 0;
+  const answers = turns.value.filter((turn) => turn.role === "assistant");
+  const last = answers.findLast((answer) => answer.usage ?? answer.progress);
+  return estimate.value?.tokens ?? last?.usage?.total_tokens ?? last?.progress?.total ?? 0;
 });
 
 /** How much of the model's context is taken. */

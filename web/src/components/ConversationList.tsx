@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 
 import { t } from "../i18n/index.ts";
+import { stopIn } from "../state/answering.ts";
 import { conversations, current, deleteConversation, openConversation } from "../state/conversations.ts";
 import { isDrawerOpen } from "../state/preferences.ts";
 import { titleOf } from "../state/turns.ts";
@@ -12,6 +13,10 @@ export function ConversationList(): JSX.Element | null {
     openConversation(id);
     isDrawerOpen.value = false;
   };
+  const remove = (id: string): void => {
+    stopIn(id);
+    deleteConversation(id);
+  };
   return (
     <section aria-labelledby="conversations-title">
       <h2 id="conversations-title">{t("chat.list")}</h2>
@@ -21,7 +26,7 @@ export function ConversationList(): JSX.Element | null {
             <button type="button" aria-current={each.id === current.value.id} onClick={() => open(each.id)}>
               {titleOf(each) || t("chat.untitled")}
             </button>
-            <IconButton icon="close" label={t("chat.delete")} onClick={() => deleteConversation(each.id)} />
+            <IconButton icon="close" label={t("chat.delete")} onClick={() => remove(each.id)} />
           </li>
         ))}
       </ul>

@@ -38,7 +38,7 @@ export function HeatStrip({ document, shares, numPages, page, onChoose }: Proper
           class={page !== null && cell.first <= page && page <= cell.last ? "is-here" : ""}
           title={titleOf(document, cell)}
           // The eye sees small differences of light badly, so weak looks are drawn stronger.
-          style={{ "--heat": (cell.share / most) ** 0.5 }}
+          style={{ "--heat": (cell.share / most) ** 0.75 }}
           onClick={() => onChoose(cell.best)}
         />
       ))}

@@ -1,13 +1,17 @@
 import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
 
-import { count, duration, part } from "../i18n/format.ts";
+import { count, duration, part, percent } from "../i18n/format.ts";
 import { t } from "../i18n/index.ts";
+import { readingNow } from "../state/reading.ts";
 import type { AnswerTurn } from "../state/turns.ts";
+
+const TICK_MS = 250;
 
 /** How far the prompt is read: what was cached, what is read now, how long it will take. */
 export function ReadingProgress({ turn }: { turn: AnswerTurn }): JSX.Element {
-  const { progress, tokensPerSecond } = turn;
-  if (!progress) {
+  const reading = readingNow(turn, useNow());
+  if (reading === null) {
     return (
       <p class="waiting">
         <span class="pulse" aria-hidden="true" />
@@ -15,24 +19,35 @@ export function ReadingProgress({ turn }: { turn: AnswerTurn }): JSX.Element {
       </p>
     );
   }
-  const { total, cache, processed, eta_ms: eta } = progress;
-  const share = processed / Math.max(total, 1);
+  const { done, total, cached, leftS } = reading;
+  const { tokensPerSecond: rate } = turn;
+  const share = done / Math.max(total, 1);
   const facts = [
-    t("progress.read", { done: count(processed), total: count(total) }),
-    cache > 0 && t("progress.cached", { share: part(cache / total) }),
-    tokensPerSecond !== undefined && t("progress.rate", { rate: count(Math.round(tokensPerSecond)) }),
-    eta !== null && eta > 0 && t("progress.left", { time: duration(eta / 1000) }),
-  ].filter(Boolean);
+    t("progress.read", { done: count(Math.round(done)), total: count(total) }),
+    cached > 0 && t("progress.cached", { share: part(cached / total) }),
+    rate !== undefined && t("progress.rate", { rate: count(Math.round(rate)) }),
+    leftS !== null && leftS >= 1 && t("progress.left", { time: duration(Math.round(leftS)) }),
+  ];
   return (
     <div class="reading">
       <p>
-        <strong>{t("progress.title")}</strong> <span>{part(share)}</span>
+        <strong>{t("progress.title")}</strong> <span>{percent(share)}</span>
       </p>
       <div class="track" role="progressbar" aria-label={t("progress.title")} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(100 * share)}>
-        <span class="fill is-cached" style={{ width: `${(100 * cache) / Math.max(total, 1)}%` }} />
+        <span class="fill is-cached" style={{ width: `${(100 * cached) / Math.max(total, 1)}%` }} />
         <span class="fill" style={{ width: `${100 * share}%` }} />
       </div>
-      <p class="quiet">{facts.join(" · ")}</p>
+      <p class="quiet">{facts.filter(Boolean).join(" · ")}</p>
     </div>
   );
+}
+
+/** The time, a few times a second. */
+function useNow(): number {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), TICK_MS);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
 }

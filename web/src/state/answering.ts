@@ -17,8 +17,10 @@ const running = signal<{ conversation: string; controller: AbortController } | n
 
 export const isAnswering = computed(() => running.value !== null);
 
-export function ask(text: string, documents: DocumentRef[]): Promise<void> {
-  return answerAfter((turns) => [...turns, { role: "user", text, documents }]);
+/** expectedMs: what reading is estimated to take; null where that is not known. */
+export function ask(text: string, documents: DocumentRef[], expectedMs: number | null): Promise<void> {
+  const question: Turn = { role: "user", text, documents };
+  return answerAfter((turns) => [...turns, question], expectedMs === null ? {} : { expectedMs });
 }
 
 /** Answer the last question anew. */
@@ -44,8 +46,13 @@ export function stop(): void {
   running.value?.controller.abort();
 }
 
-async function answerAfter(change: (turns: Turn[]) => Turn[]): Promise<void> {
-  setTurns(current.value.id, (turns) => [...change(turns), newAnswer()]);
+/** Stop what is written in a conversation that is going to be deleted. */
+export function stopIn(conversation: string): void {
+  if (running.value?.conversation === conversation) stop();
+}
+
+async function answerAfter(change: (turns: Turn[]) => Turn[], known: Partial<AnswerTurn> = {}): Promise<void> {
+  setTurns(current.value.id, (turns) => [...change(turns), { ...newAnswer(), ...known }]);
   await run();
 }
 
@@ -91,6 +98,7 @@ function changeOf(answer: AnswerTurn, chunk: Chunk, pace: Pace): Partial<AnswerT
   const change: Partial<AnswerTurn> = {};
   if (chunk.prompt_progress) {
     change.progress = chunk.prompt_progress;
+    change.reportedAt = Date.now();
     const rate = pace.of(chunk.prompt_progress);
     if (rate !== null) change.tokensPerSecond = rate;
   }

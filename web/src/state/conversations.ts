@@ -78,4 +78,13 @@ export function keep(): void {
   while (!save(NAME, kept) && kept.length > 0) kept.pop();
 }
 
+/** Another tab has written: what it has is had here too, beside what is on the screen. */
+function takeOver(event: StorageEvent): void {
+  if (event.key !== NAME) return;
+  const kept = restored().filter((each) => each.id !== current.value.id);
+  const own = current.value.turns.length > 0 ? [current.value] : [];
+  conversations.value = [...own, ...kept];
+}
+
 addEventListener("pagehide", keep);
+addEventListener("storage", takeOver);

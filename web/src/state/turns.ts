@@ -22,12 +22,15 @@ export interface Failure {
 /** running: until the last piece. stopped: by the reader. cut: by the length of the context. */
 export type AnswerState = "running" | "done" | "stopped" | "cut" | "failed";
 
+/** expectedMs: of reading, as estimated before. reportedAt: when the progress came (Date.now()). */
 export interface AnswerTurn {
   role: "assistant";
   text: string;
   reasoning: string;
   state: AnswerState;
+  expectedMs?: number;
   progress?: Progress;
+  reportedAt?: number;
   tokensPerSecond?: number;
   failure?: Failure;
   insight?: Insight;

@@ -10,8 +10,8 @@ SHARES = st.lists(st.floats(0, 1), max_size=300)
 
 def test_the_highest_share_is_a_full_block():
     """Levels are relative to the page that was looked at most."""
-    assert heat_strip(heat_levels([0.0, 0.1, 0.8, 0.4], 80)) == " ▁█▄"
-    assert heat_strip(heat_levels([0.0, 0.0], 80)) == "  "
+    assert heat_strip(heat_levels([0.0, 0.1, 0.8, 0.4], 80)) == "▁▁█▄"
+    assert heat_strip(heat_levels([0.0, 0.0], 80)) == "▁▁"
     assert heat_levels([], 80) == []
 
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
+BLOCKS = "▁▁▂▃▄▅▆▇█"
 MAX_REPEAT = 3
-FAINT = 0.005
-"""A share below this is shown empty: attention is never exactly nowhere."""
 
 
 def heat_levels(shares: Sequence[float], width: int) -> list[int]:
-    """At most `width` levels 0 to 8, the highest 8; a bin's level is its pages' highest share."""
+    """At most `width` levels 0 to 8, relative to the highest share; a bin's is its pages' highest.
+
+    Attention is never exactly nowhere: little of it is level 0.
+    """
     if not shares or width < 1:
         return []
     bins = _bins(shares, width)
     top = max(bins)
     if top <= 0:
         return [0] * len(bins)
-    steps = len(BLOCKS) - 1
-    return [
-        0 if share < FAINT * top or share <= 0 else max(1, round(steps * share / top))
-        for share in bins
-    ]
+    return [round((len(BLOCKS) - 1) * share / top) for share in bins]
 
 
 def widen(levels: Sequence[int], width: int) -> list[int]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 QUOTE_CHARS = 200
 MAX_STRIPS = 8
 MAX_NAMED = 3
+_HEAT = ("dim", *["blue"] * 2, *["yellow"] * 3, *["bold red"] * 3)
 _MARKS = {
     "verified": ("✓ verified", "green"),
     "unverified": ("✗ unverified", "red"),
@@ -65,7 +66,7 @@ def show_answer(out: Console, err: Console, answer: Answer) -> None:
         out.print(heat_table(answer, out.width))
     if err.is_terminal:
         err.print()
-    err.print(figures(answer), style="dim", soft_wrap=True)
+    err.print(figures(answer), style="dim", soft_wrap=not err.is_terminal)
 
 
 def show_citations(out: Console, answer: Answer) -> None:
@@ -164,7 +165,7 @@ def _shares(answer: Answer, document: int) -> list[float]:
 def _coloured(levels: Sequence[int]) -> Text:
     strip = Text()
     for level, block in zip(levels, heat_strip(levels), strict=True):
-        strip.append(block, "bold red" if level >= 7 else "yellow" if level >= 3 else "blue")
+        strip.append(block, _HEAT[level])
     return strip
 
 

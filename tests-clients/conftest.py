@@ -9,7 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-LONGREACH = Path(__file__).parents[1] / ".venv" / "bin" / "longreach"
+ROOT = Path(__file__).parents[1]
+LONGREACH = ROOT / ".venv" / "bin" / "longreach"
+FACT = re.compile(r"^page +(\d+)  (.+\?)  (\d+)$", re.MULTILINE)
 LISTENING = re.compile(r"listening on (\S+), loading")
 KEY = "clients-key"
 
@@ -22,7 +24,7 @@ def base_url():
     server = subprocess.Popen([*command, "/ready"], stderr=subprocess.PIPE, text=True)
     try:
         url = next(match[1] for line in server.stderr if (match := LISTENING.search(line)))
-        while httpx.get(url + "/ready").status_code != 200:
+        while httpx.get(url + "/ready", timeout=60).status_code != 200:
             assert server.poll() is None
         threading.Thread(target=server.stderr.read, daemon=True).start()  # no full pipe
         yield url + "/v1"
@@ -43,3 +45,13 @@ def document():
     grass += "Here we go. There and back again. "
     key = "The pass key is 28884. Remember it. 28884 is the pass key. "
     return grass * 20 + key + grass * 20 + "\n\nWhat is the pass key?"
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """A PDF with hidden facts: its path, and (page, question, value) of each."""
+    path = tmp_path_factory.mktemp("book") / "book.pdf"
+    python = Path(os.environ.get("LONGREACH", str(LONGREACH))).with_name("python")
+    command = [python, ROOT / "recipes" / "book.py", path, "--pages", "8", "--facts", "3"]
+    made = subprocess.run(command, capture_output=True, text=True, check=True)
+    return path, [(int(page), *rest) for page, *rest in FACT.findall(made.stdout)]

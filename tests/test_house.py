@@ -120,6 +120,13 @@ FLAGS = {
     "--questions --seed --sparse --sparse-recall --tasks",
     "eval passkey": "--dtype --json --lengths --model --no-dca --plot --questions --seed --sparse "
     "--sparse-recall",
+    "cache list": "--cache-dir --json",
+    "cache show": "--cache-dir --json",
+    "cache pin": "--cache-dir --json --label --ttl",
+    "cache unpin": "--cache-dir --json",
+    "cache rm": "--cache-dir --json --yes",
+    "cache verify": "--cache-dir --json",
+    "cache gc": "--cache-dir --cache-size --cache-ttl --json",
     "estimate": "--dtype --json --quantization --sparse --tokens",
     "show": "--json",
     "pull": "--revision --source",

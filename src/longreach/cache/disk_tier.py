@@ -142,6 +142,11 @@ class DiskTier:
         """Where the pages of a chain from page `start` on are, as far as they serve."""
         return self.store.find(digests, start, wanted)
 
+    def prefetch(self, parts: Sequence[Part]) -> None:
+        """These parts will be read soon."""
+        for part in parts:
+            self.store.prefetch(part.extent)
+
     def read(self, part: Part, pages: Sequence[int]) -> bool:
         """Fill these pages with those of a part; False when it is gone or broken."""
         extent = part.extent

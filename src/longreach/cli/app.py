@@ -6,6 +6,7 @@ import typer
 
 from longreach.cli import (
     bench,
+    cache,
     chat_command,
     demo,
     estimate,
@@ -44,6 +45,7 @@ app.add_typer(evaluate.app, name="eval")
 app.command("estimate")(estimate.estimate)
 app.command("show")(show.show)
 app.command("pull")(pull.pull)
+app.add_typer(cache.app, name="cache")
 app.command("list")(models.list_models)
 app.command("rm")(models.remove)
 app.command("ps")(models.show_running)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 LONE_S = 0.1
 """How long restoring goes on while nothing else runs; then aborts and progress are looked at."""
 ASSUMED_BYTES_PER_S = 1e9
+AHEAD = 4
+"""Extents that the system reads while one is copied and checked."""
 
 
 class Restorer:
@@ -36,7 +39,13 @@ class Restorer:
         """Look for pages on disk that go on from those found in memory; whether there are."""
         if request.reuse_prefix:
             request.parts.extend(self._cache.find_on_disk(request.table, request.wanted, prefix))
+        self._prefetch(request, 0, AHEAD)
         return bool(request.parts)
+
+    def _prefetch(self, request: Request, first: int, end: int) -> None:
+        parts = list(islice(request.parts, first, end))
+        if parts and self._cache.disk is not None:
+            self._cache.disk.prefetch(parts)
 
     def step(self, running: Sequence[Request]) -> None:
         """Restore one extent, more where nothing else runs."""
@@ -56,6 +65,7 @@ class Restorer:
 
     def _restore_part(self, request: Request) -> None:
         part = request.parts.popleft()
+        self._prefetch(request, AHEAD - 1, AHEAD)
         if not self._cache.restore(request.table, part):
             request.parts.clear()  # from there on it is computed
             return

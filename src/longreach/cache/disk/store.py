@@ -100,6 +100,17 @@ class ExtentStore:
             return False
         return True
 
+    def prefetch(self, extent: Extent) -> None:
+        """Have the system read a file that will be wanted soon, where it can."""
+        advise = getattr(os, "posix_fadvise", None)
+        with suppress(OSError):
+            handle = os.open(extent.path, os.O_RDONLY)
+            try:
+                if advise is not None:
+                    advise(handle, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(handle)
+
     def touch(self, digests: Iterable[bytes]) -> None:
         """These pages were used now: they go later than others."""
         now_ns = time.time_ns()

@@ -17,7 +17,10 @@ function sources(folder: string): string[] {
 function digest(): string {
   const hash = createHash("sha256");
   for (const name of sources(root).sort()) {
-    hash.update(`${name}\0`).update(readFileSync(join(root, name))).update("\0");
+    hash
+      .update(`${name}\0`)
+      .update(readFileSync(join(root, name)))
+      .update("\0");
   }
   return hash.digest("hex");
 }

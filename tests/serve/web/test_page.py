@@ -234,7 +234,12 @@ def test_a_phone_scrolls_in_one_direction(url, open_page):
     )
     page = open_page(url, server=server, viewport={"width": 360, "height": 740}, has_touch=True)
     assert_no_wider(page)
-    page.get_by_role("button", name="Documents and chats").click()
+    menu = page.get_by_role("button", name="Documents and chats")
+    menu.click()
+    expect(page.locator(".rail").get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+    menu.click()
     assert_no_wider(page)
     page.get_by_role("button", name="Ask", exact=True).click()
     ask(page, long)
@@ -243,6 +248,8 @@ def test_a_phone_scrolls_in_one_direction(url, open_page):
     page.locator(".citation").click()
     expect(page.locator("mark")).to_be_visible()
     assert_no_wider(page)
+    page.keyboard.press("Escape")
+    expect(page.locator(".citation")).to_be_focused()
 
 
 PARTS = "html, body, .app, main, .turns, .composer, .pane, .rail"

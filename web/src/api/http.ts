@@ -45,4 +45,3 @@ export function jsonBody(body: unknown, signal?: AbortSignal): RequestInit {
   const headers = { "Content-Type": "application/json" };
   return { method: "POST", headers, body: JSON.stringify(body), ...(signal && { signal }) };
 }
-

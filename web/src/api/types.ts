@@ -102,8 +102,7 @@ export interface Chunk {
 }
 
 export type ContentPart =
-  | { type: "text"; text: string }
-  | { type: "file"; file: { file_id: string } };
+  { type: "text"; text: string } | { type: "file"; file: { file_id: string } };
 
 export interface Message {
   role: "user" | "assistant";

@@ -44,8 +44,21 @@ function LastActions({ turn }: { turn: AnswerTurn }): JSX.Element {
   const disabled = isAnswering.value;
   return (
     <>
-      <IconButton icon="retry" label={t("action.regenerate")} disabled={disabled} onClick={() => void regenerate()} />
-      {canGoOn && <IconButton icon="next" text label={t("action.continue")} disabled={disabled} onClick={() => void goOn()} />}
+      <IconButton
+        icon="retry"
+        label={t("action.regenerate")}
+        disabled={disabled}
+        onClick={() => void regenerate()}
+      />
+      {canGoOn && (
+        <IconButton
+          icon="next"
+          text
+          label={t("action.continue")}
+          disabled={disabled}
+          onClick={() => void goOn()}
+        />
+      )}
     </>
   );
 }

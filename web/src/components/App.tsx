@@ -4,7 +4,7 @@ import { t } from "../i18n/index.ts";
 import { announcement } from "../state/announce.ts";
 import { turns } from "../state/conversations.ts";
 import { openPage } from "../state/pane.ts";
-import { isDrawerOpen } from "../state/preferences.ts";
+import { isDrawerOpen, isNarrow } from "../state/preferences.ts";
 import { Composer } from "./Composer.tsx";
 import { DropZone } from "./DropZone.tsx";
 import { IconButton } from "./IconButton.tsx";
@@ -17,12 +17,19 @@ import { Turns } from "./Turns.tsx";
 import { Welcome } from "./Welcome.tsx";
 
 export function App(): JSX.Element {
+  const isCovered = isDrawerOpen.value || (isNarrow.value && openPage.value !== null);
   return (
-    <div class={`app ${openPage.value ? "has-pane" : ""} ${isDrawerOpen.value ? "has-drawer" : ""}`}>
+    <div
+      class={`app ${openPage.value ? "has-pane" : ""} ${isDrawerOpen.value ? "has-drawer" : ""}`}
+    >
       <Rail />
-      <main>
+      <main inert={isCovered}>
         <header class="bar">
-          <IconButton icon="menu" label={t("rail.open")} onClick={() => (isDrawerOpen.value = true)} />
+          <IconButton
+            icon="menu"
+            label={t("rail.open")}
+            onClick={() => (isDrawerOpen.value = true)}
+          />
           <span class="wordmark">longreach</span>
         </header>
         <ServerBanner />

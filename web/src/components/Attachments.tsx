@@ -32,7 +32,11 @@ function Attachment({ document }: { document: DocumentRef }): JSX.Element {
       <Icon name="file" />
       <span class="name">{document.name}</span>
       {known && <span class="facts">{factsOf(known)}</span>}
-      <IconButton icon="close" label={t("composer.detach", { name: document.name })} onClick={() => detach(document.id)} />
+      <IconButton
+        icon="close"
+        label={t("composer.detach", { name: document.name })}
+        onClick={() => detach(document.id)}
+      />
     </li>
   );
 }

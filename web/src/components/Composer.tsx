@@ -16,7 +16,10 @@ import { Icon } from "./icons.tsx";
 /** Where questions are written. Enter sends, Shift+Enter begins a line. */
 export function Composer(): JSX.Element {
   const area = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => area.current?.focus(), [focusWanted.value]);
+  useEffect(() => {
+    // At the start a phone would cover half of the page with its keyboard.
+    if (focusWanted.value > 0 || matchMedia("(hover: hover)").matches) area.current?.focus();
+  }, [focusWanted.value]);
   useLayoutEffect(() => fit(area.current!), [draftText.value]);
   return (
     <form class="composer" onSubmit={(event) => (event.preventDefault(), send())}>
@@ -47,13 +50,25 @@ export function Composer(): JSX.Element {
 function SendButton(): JSX.Element {
   if (isAnswering.value) {
     return (
-      <button type="button" class="send" aria-label={t("composer.stop")} title={t("composer.stop")} onClick={stop}>
+      <button
+        type="button"
+        class="send"
+        aria-label={t("composer.stop")}
+        title={t("composer.stop")}
+        onClick={stop}
+      >
         <Icon name="stop" />
       </button>
     );
   }
   return (
-    <button type="submit" class="send" aria-label={t("composer.send")} title={t("composer.send")} disabled={!canSend()}>
+    <button
+      type="submit"
+      class="send"
+      aria-label={t("composer.send")}
+      title={t("composer.send")}
+      disabled={!canSend()}
+    >
       <Icon name="send" />
     </button>
   );

@@ -21,7 +21,16 @@ export function ContextMeter(): JSX.Element | null {
   const share = Math.min(1, used.value / length);
   const text = t("meter.text", { used: count(used.value), length: count(length) });
   return (
-    <div class="meter" role="meter" aria-label={t("meter.label")} aria-valuemin={0} aria-valuemax={length} aria-valuenow={used.value} aria-valuetext={text} title={text}>
+    <div
+      class="meter"
+      role="meter"
+      aria-label={t("meter.label")}
+      aria-valuemin={0}
+      aria-valuemax={length}
+      aria-valuenow={used.value}
+      aria-valuetext={text}
+      title={text}
+    >
       <span class="track">
         <span class={share > 0.95 ? "fill is-full" : "fill"} style={{ width: `${100 * share}%` }} />
       </span>

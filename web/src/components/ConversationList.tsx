@@ -2,7 +2,12 @@ import type { JSX } from "preact";
 
 import { t } from "../i18n/index.ts";
 import { stopIn } from "../state/answering.ts";
-import { conversations, current, deleteConversation, openConversation } from "../state/conversations.ts";
+import {
+  conversations,
+  current,
+  deleteConversation,
+  openConversation,
+} from "../state/conversations.ts";
 import { isDrawerOpen } from "../state/preferences.ts";
 import { titleOf } from "../state/turns.ts";
 import { IconButton } from "./IconButton.tsx";
@@ -23,7 +28,11 @@ export function ConversationList(): JSX.Element | null {
       <ul class="conversations">
         {conversations.value.map((each) => (
           <li key={each.id} class={each.id === current.value.id ? "is-current" : ""}>
-            <button type="button" aria-current={each.id === current.value.id} onClick={() => open(each.id)}>
+            <button
+              type="button"
+              aria-current={each.id === current.value.id}
+              onClick={() => open(each.id)}
+            >
               {titleOf(each) || t("chat.untitled")}
             </button>
             <IconButton icon="close" label={t("chat.delete")} onClick={() => remove(each.id)} />

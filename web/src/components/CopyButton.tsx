@@ -16,7 +16,9 @@ export function CopyButton({ text }: { text: string }): JSX.Element {
     setTimeout(() => setCopied(false), SHOWN_MS);
   };
   const label = isCopied ? t("action.copied") : t("action.copy");
-  return <IconButton icon={isCopied ? "check" : "copy"} label={label} onClick={() => void copy()} />;
+  return (
+    <IconButton icon={isCopied ? "check" : "copy"} label={label} onClick={() => void copy()} />
+  );
 }
 
 /** Pages that did not come over TLS, or from this machine, have no clipboard of their own. */

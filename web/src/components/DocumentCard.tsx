@@ -35,9 +35,16 @@ export function DocumentCard({ document }: { document: DocumentInfo }): JSX.Elem
       <p class="facts">{`${factsOf(document)} · ${bytes(document.bytes)}`}</p>
       {error === null ? <CacheState document={document} /> : <p class="failure">{error.message}</p>}
       <div class="actions">
-        {error === null && <IconButton icon="ask" text label={t("documents.ask")} onClick={askAgain} />}
+        {error === null && (
+          <IconButton icon="ask" text label={t("documents.ask")} onClick={askAgain} />
+        )}
         {error === null && <PinMenu pinned={pinned} onChoose={(ttl) => void setPinned(id, ttl)} />}
-        <ConfirmButton icon="trash" label={t("documents.delete")} confirm={t("documents.confirm")} onConfirm={() => void removeDocument(id)} />
+        <ConfirmButton
+          icon="trash"
+          label={t("documents.delete")}
+          confirm={t("documents.confirm")}
+          onConfirm={() => void removeDocument(id)}
+        />
       </div>
     </li>
   );
@@ -52,7 +59,8 @@ function CacheState({ document }: { document: DocumentInfo }): JSX.Element {
       <span class="dot" aria-hidden="true" />
       {t(`cache.${state}`, { share: part(shareOf(document)) })}
       {size > 0 && ` · ${bytes(size)}`}
-      {pinned && ` · ${left === null ? t("cache.pinned") : t("cache.pinned_for", { time: duration(Math.max(left, 10), 1) })}`}
+      {pinned &&
+        ` · ${left === null ? t("cache.pinned") : t("cache.pinned_for", { time: duration(Math.max(left, 10), 1) })}`}
     </p>
   );
 }

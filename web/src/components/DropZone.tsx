@@ -23,7 +23,8 @@ export function DropZone(): JSX.Element | null {
 function listen(setOver: (isOver: boolean) => void): () => void {
   const controller = new AbortController();
   const { signal } = controller;
-  const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
+  const hasFiles = (event: DragEvent): boolean =>
+    event.dataTransfer?.types.includes("Files") ?? false;
   const over = (event: DragEvent): void => {
     if (!hasFiles(event)) return;
     event.preventDefault();
@@ -38,7 +39,8 @@ function listen(setOver: (isOver: boolean) => void): () => void {
     event.preventDefault();
     void addFiles([...event.dataTransfer!.files]);
   };
-  const paste = (event: ClipboardEvent): void => void addFiles([...(event.clipboardData?.files ?? [])]);
+  const paste = (event: ClipboardEvent): void =>
+    void addFiles([...(event.clipboardData?.files ?? [])]);
   addEventListener("dragover", over, { signal });
   addEventListener("dragleave", leave, { signal });
   addEventListener("drop", drop, { signal });

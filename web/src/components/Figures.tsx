@@ -12,10 +12,14 @@ export function Figures({ turn }: { turn: AnswerTurn }): JSX.Element | null {
   return (
     <p class="figures">
       <span>{t("figures.tokens", { count: count(usage.prompt_tokens) })}</span>
-      {cached > 0 && <span>{t("figures.cached", { share: part(cached / usage.prompt_tokens) })}</span>}
+      {cached > 0 && (
+        <span>{t("figures.cached", { share: part(cached / usage.prompt_tokens) })}</span>
+      )}
       {timings && <span>{t("figures.time", { time: duration(timings.prompt_ms / 1000) })}</span>}
       {insight?.recall_mean != null && (
-        <span title={t("figures.recall_help")}>{t("figures.recall", { share: percent(insight.recall_mean, 1) })}</span>
+        <span title={t("figures.recall_help")}>
+          {t("figures.recall", { share: percent(insight.recall_mean, 1) })}
+        </span>
       )}
     </p>
   );

@@ -20,7 +20,13 @@ export function FilePicker({ label, children, ...rest }: Properties): JSX.Elemen
   };
   return (
     <>
-      <button type="button" {...rest} aria-label={label} title={children ? label : undefined} onClick={() => input.current?.click()}>
+      <button
+        type="button"
+        {...rest}
+        aria-label={label}
+        title={children ? label : undefined}
+        onClick={() => input.current?.click()}
+      >
         {children ?? label}
       </button>
       <input ref={input} type="file" multiple hidden onChange={chosen} />

@@ -20,16 +20,27 @@ export function KeyDialog(): JSX.Element {
     if (key.trim() !== "") giveKey(key);
   };
   return (
-    <dialog ref={dialog} class="key-dialog" aria-labelledby="key-title" onCancel={(event) => event.preventDefault()}>
+    <dialog
+      ref={dialog}
+      class="key-dialog"
+      aria-labelledby="key-title"
+      onCancel={(event) => event.preventDefault()}
+    >
       <form onSubmit={submit}>
         <h2 id="key-title">{t("key.title")}</h2>
         <p>{t("key.text")}</p>
-        {wanted === "refused" && <p class="failure" role="alert">{t("key.refused")}</p>}
+        {wanted === "refused" && (
+          <p class="failure" role="alert">
+            {t("key.refused")}
+          </p>
+        )}
         <label>
           <span>{t("key.label")}</span>
           <input ref={input} type="password" autocomplete="current-password" required autofocus />
         </label>
-        <button class="button" type="submit">{t("key.open")}</button>
+        <button class="button" type="submit">
+          {t("key.open")}
+        </button>
       </form>
     </dialog>
   );

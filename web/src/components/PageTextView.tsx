@@ -6,7 +6,13 @@ import { headingOf } from "../i18n/pages.ts";
 import { around } from "../text/around.ts";
 
 /** The text of a page, with the quote marked and in sight. */
-export function PageTextView({ page, quote }: { page: PageText; quote: Citation | null }): JSX.Element {
+export function PageTextView({
+  page,
+  quote,
+}: {
+  page: PageText;
+  quote: Citation | null;
+}): JSX.Element {
   const mark = useRef<HTMLElement>(null);
   const [before, marked, after] = around(page.text, quote);
   useLayoutEffect(() => mark.current?.scrollIntoView({ block: "center" }), [page, quote]);

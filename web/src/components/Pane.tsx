@@ -34,8 +34,20 @@ export function Pane(): JSX.Element {
         </h2>
         <IconButton icon="close" label={t("action.close")} onClick={closePane} />
       </header>
-      <PageTurner label={t(hasPages(documentOf(id)) ? "pane.page" : "pane.part")} page={page} numPages={pages?.length ?? null} />
-      {shares.length > 0 && <HeatStrip document={documentOf(id)} shares={shares} numPages={pages?.length ?? 0} page={page} onChoose={turnTo} />}
+      <PageTurner
+        label={t(hasPages(documentOf(id)) ? "pane.page" : "pane.part")}
+        page={page}
+        numPages={pages?.length ?? null}
+      />
+      {shares.length > 0 && (
+        <HeatStrip
+          document={documentOf(id)}
+          shares={shares}
+          numPages={pages?.length ?? 0}
+          page={page}
+          onChoose={turnTo}
+        />
+      )}
       {failure !== "" && (
         <p class="failure" role="alert">
           {failure}
@@ -65,20 +77,44 @@ function load(
   return () => void (isCurrent = false);
 }
 
-function PageTurner({ label, page, numPages }: { label: string; page: number; numPages: number | null }): JSX.Element {
+function PageTurner({
+  label,
+  page,
+  numPages,
+}: {
+  label: string;
+  page: number;
+  numPages: number | null;
+}): JSX.Element {
   const last = numPages ?? page;
   const go = (wanted: number): void => {
     if (Number.isInteger(wanted)) turnTo(Math.min(Math.max(wanted, 1), last));
   };
   return (
     <div class="turner" role="group" aria-label={t("pane.pages")}>
-      <IconButton icon="left" label={t("pane.previous")} disabled={page <= 1} onClick={() => go(page - 1)} />
+      <IconButton
+        icon="left"
+        label={t("pane.previous")}
+        disabled={page <= 1}
+        onClick={() => go(page - 1)}
+      />
       <label>
         <span>{label}</span>
-        <input type="number" min={1} max={last} value={page} onChange={(event) => go(event.currentTarget.valueAsNumber)} />
+        <input
+          type="number"
+          min={1}
+          max={last}
+          value={page}
+          onChange={(event) => go(event.currentTarget.valueAsNumber)}
+        />
         <span>{numPages === null ? "" : t("pane.of", { count: count(numPages) })}</span>
       </label>
-      <IconButton icon="right" label={t("pane.next")} disabled={page >= last} onClick={() => go(page + 1)} />
+      <IconButton
+        icon="right"
+        label={t("pane.next")}
+        disabled={page >= last}
+        onClick={() => go(page + 1)}
+      />
     </div>
   );
 }

@@ -14,7 +14,9 @@ interface Properties {
 /** Keep what was read of a document for so long. The browser's own list, so that it works everywhere. */
 export function PinMenu({ pinned, onChoose }: Properties): JSX.Element {
   if (pinned) {
-    return <IconButton icon="pin" class="is-on" label={t("pin.off")} onClick={() => onChoose(false)} />;
+    return (
+      <IconButton icon="pin" class="is-on" label={t("pin.off")} onClick={() => onChoose(false)} />
+    );
   }
   const chosen = (select: HTMLSelectElement): void => {
     const { value } = select;

@@ -18,7 +18,12 @@ export function Question({ turn, index }: { turn: UserTurn; index: number }): JS
   return (
     <article class="question" aria-label={t("chat.you")}>
       {turn.documents.map(({ id, name }) => (
-        <button key={id} type="button" class="chip" onClick={() => openDocument({ id, name, page: 1 })}>
+        <button
+          key={id}
+          type="button"
+          class="chip"
+          onClick={() => openDocument({ id, name, page: 1 })}
+        >
           <Icon name="file" />
           <span class="name">{name}</span>
         </button>
@@ -31,7 +36,12 @@ export function Question({ turn, index }: { turn: UserTurn; index: number }): JS
       {!isEdited && (
         <div class="actions">
           <CopyButton text={turn.text} />
-          <IconButton icon="edit" label={t("action.edit")} disabled={isAnswering.value} onClick={() => setEdited(true)} />
+          <IconButton
+            icon="edit"
+            label={t("action.edit")}
+            disabled={isAnswering.value}
+            onClick={() => setEdited(true)}
+          />
         </div>
       )}
     </article>

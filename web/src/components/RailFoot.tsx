@@ -22,14 +22,22 @@ export function RailFoot(): JSX.Element {
           <span>{t("model.length", { tokens: compact(served.max_model_len) })}</span>
         </p>
       )}
-      <select aria-label={t("language.label")} value={language.value} onChange={(event) => setLanguage(event.currentTarget.value as Language)}>
+      <select
+        aria-label={t("language.label")}
+        value={language.value}
+        onChange={(event) => setLanguage(event.currentTarget.value as Language)}
+      >
         {Object.entries(LANGUAGES).map(([code, name]) => (
           <option key={code} value={code} lang={code}>
             {name}
           </option>
         ))}
       </select>
-      <IconButton icon={ICONS[now]} label={t(`theme.${now}`)} onClick={() => (theme.value = NEXT[now])} />
+      <IconButton
+        icon={ICONS[now]}
+        label={t(`theme.${now}`)}
+        onClick={() => (theme.value = NEXT[now])}
+      />
     </footer>
   );
 }

@@ -33,7 +33,12 @@ export function Sources({ insight }: { insight: Insight }): JSX.Element | null {
 
 type CitationState = "quoted" | "located" | "elsewhere" | "unverified";
 
-const ICONS = { quoted: "check", located: "search", elsewhere: "warn", unverified: "warn" } as const;
+const ICONS = {
+  quoted: "check",
+  located: "search",
+  elsewhere: "warn",
+  unverified: "warn",
+} as const;
 
 /** elsewhere: the quote stands in the document, but not on the page that the answer names. */
 function stateOf({ kind, verified, start, end }: Citation): CitationState {
@@ -42,7 +47,13 @@ function stateOf({ kind, verified, start, end }: Citation): CitationState {
   return end > start ? "elsewhere" : "unverified";
 }
 
-function CitationButton({ citation, pages }: { citation: Citation; pages: PageShare[] }): JSX.Element {
+function CitationButton({
+  citation,
+  pages,
+}: {
+  citation: Citation;
+  pages: PageShare[];
+}): JSX.Element {
   const { file_id: id, filename, page, quote } = citation;
   const state = stateOf(citation);
   const open = (): void => {
@@ -51,8 +62,15 @@ function CitationButton({ citation, pages }: { citation: Citation; pages: PageSh
     openDocument({ id, name: filename ?? "", page, quote: citation, shares });
   };
   return (
-    <button type="button" class={`citation is-${state}`} disabled={id === null || page === null} onClick={open}>
-      {page !== null && <span class="page">{pageName(id === null ? undefined : documentOf(id), page)}</span>}
+    <button
+      type="button"
+      class={`citation is-${state}`}
+      disabled={id === null || page === null}
+      onClick={open}
+    >
+      {page !== null && (
+        <span class="page">{pageName(id === null ? undefined : documentOf(id), page)}</span>
+      )}
       {quote !== "" && <q>{quote}</q>}
       <span class="state">
         <Icon name={ICONS[state]} />
@@ -77,11 +95,20 @@ function LookedAt({ id, shares }: { id: string; shares: PageShare[] }): JSX.Elem
           </button>
         ))}
       </p>
-      <HeatStrip document={document} shares={shares} numPages={document?.pages ?? 0} page={null} onChoose={open} />
+      <HeatStrip
+        document={document}
+        shares={shares}
+        numPages={document?.pages ?? 0}
+        page={null}
+        onChoose={open}
+      />
     </div>
   );
 }
 
 function byDocument(pages: PageShare[]): Map<string, PageShare[]> {
-  return Map.groupBy(pages.filter((each) => each.file_id !== null), (each) => each.file_id!);
+  return Map.groupBy(
+    pages.filter((each) => each.file_id !== null),
+    (each) => each.file_id!,
+  );
 }

@@ -19,7 +19,10 @@ export function Turns(): JSX.Element {
     follows.current = scrollHeight - scrollTop - clientHeight < NEAR_PX;
   };
   const count = turns.value.length;
-  useLayoutEffect(() => void (follows.current = true), [count, current.value.id]);
+  useLayoutEffect(() => {
+    follows.current = true;
+    place.current!.scrollTop = place.current!.scrollHeight;
+  }, [count, current.value.id]);
   // Formulas and colours arrive after their text, and make it higher.
   useLayoutEffect(() => {
     const toEnd = (): void => {
@@ -33,7 +36,7 @@ export function Turns(): JSX.Element {
     <div class="turns" ref={place} onScroll={onScroll} tabIndex={-1}>
       <ol ref={list} aria-label={t("chat.label")} aria-busy={isAnswering.value}>
         {turns.value.map((turn, index) => (
-          <li key={index} class={turn.role}>
+          <li key={`${current.value.id} ${index}`} class={turn.role}>
             {turn.role === "user" ? (
               <Question turn={turn} index={index} />
             ) : (

@@ -13,7 +13,9 @@ export function Welcome(): JSX.Element {
       <h1>{t("welcome.title")}</h1>
       <p>{t("welcome.text")}</p>
       <FilePicker class="button" label={t("documents.choose")} />
-      {length !== undefined && <p class="quiet">{t("welcome.length", { tokens: compact(length) })}</p>}
+      {length !== undefined && (
+        <p class="quiet">{t("welcome.length", { tokens: compact(length) })}</p>
+      )}
     </section>
   );
 }

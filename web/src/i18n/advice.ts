@@ -14,7 +14,11 @@ const BY_CODE: Record<string, Text> = {
 };
 
 /** What can be done about an error of the server. Empty where its own message says it. */
-export function adviceFor(error: { status: number; code: string | null; retryAfterS: number | null }): string {
+export function adviceFor(error: {
+  status: number;
+  code: string | null;
+  retryAfterS: number | null;
+}): string {
   const known = error.code === null ? undefined : BY_CODE[error.code];
   if (known !== undefined) return t(known, { seconds: String(error.retryAfterS ?? 2) });
   return error.status === 404 ? t("advice.gone") : "";

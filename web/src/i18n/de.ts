@@ -12,7 +12,8 @@ export const de: Texts = {
   "advice.bug": "Das Protokoll des Servers nennt den Grund.",
   "advice.gone": "Vielleicht wurde es gelöscht: Fügen Sie die Datei neu hinzu.",
   "advice.loading": "Versuchen Sie es gleich noch einmal.",
-  "advice.memory": "Fragen Sie zu weniger oder kürzeren Dokumenten, oder geben Sie dem Server mehr Speicher.",
+  "advice.memory":
+    "Fragen Sie zu weniger oder kürzeren Dokumenten, oder geben Sie dem Server mehr Speicher.",
   "advice.too_large": "Teilen Sie die Datei, oder heben Sie die Grenze mit --max-file-bytes an.",
   "advice.too_long": "Nehmen Sie ein Dokument weg, oder beginnen Sie einen neuen Chat.",
   "advice.unreachable": "Der Server antwortet nicht. Läuft er? Versuchen Sie es dann noch einmal.",

@@ -65,7 +65,8 @@ export const en = {
   "key.label": "API key",
   "key.open": "Open",
   "key.refused": "The server does not know this key.",
-  "key.text": "This server is closed. The key stays in this tab and is forgotten when you close it.",
+  "key.text":
+    "This server is closed. The key stays in this tab and is forgotten when you close it.",
   "key.title": "API key needed",
   "language.label": "Language",
   "meter.label": "Context used",

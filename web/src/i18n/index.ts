@@ -34,7 +34,10 @@ export function setLanguage(wanted: Language): void {
 
 /** A text in the reader's language; {name} stands for a value. */
 export function t(text: Text, values: Record<string, string> = {}): string {
-  return TEXTS[language.value][text].replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
+  return TEXTS[language.value][text].replace(
+    /\{(\w+)\}/g,
+    (whole, name: string) => values[name] ?? whole,
+  );
 }
 
 /** Keep the document's language in step, for screen readers and line breaking. */

@@ -56,7 +56,8 @@ export const ja: Texts = {
   "estimate.fits": "{length} に収まります",
   "estimate.time": "約 {time}で回答開始",
   "estimate.tokens": "{count} トークン",
-  "estimate.too_long": "{tokens} トークンは収まりません (上限 {length})。文書を外すか、新しいチャットを始めてください。",
+  "estimate.too_long":
+    "{tokens} トークンは収まりません (上限 {length})。文書を外すか、新しいチャットを始めてください。",
   "figures.cached": "{share} キャッシュ",
   "figures.recall": "再現率 {share}",
   "figures.recall_help": "プロンプトを読む際に保たれた注意の割合",
@@ -115,6 +116,7 @@ export const ja: Texts = {
   "theme.light": "テーマ: ライト",
   "upload.reading": "読み取り中…",
   "welcome.length": "このモデルは一度に {tokens} トークンを読めます。",
-  "welcome.text": "契約書、本、コードベースを追加してください。読むのは一度だけ。その後はどの質問にもすぐに、該当ページ付きで答えます。",
+  "welcome.text":
+    "契約書、本、コードベースを追加してください。読むのは一度だけ。その後はどの質問にもすぐに、該当ページ付きで答えます。",
   "welcome.title": "一度読めば、何度でも聞ける",
 };

@@ -17,7 +17,13 @@ export function pageName(document: DocumentInfo | undefined, page: number | stri
 export function factsOf(document: DocumentInfo): string {
   const { pages, tokens } = document;
   return [
-    pages !== null && t(hasPages(document) ? plural(pages, "page.one", "page.many") : plural(pages, "part.one", "part.many"), { count: count(pages) }),
+    pages !== null &&
+      t(
+        hasPages(document)
+          ? plural(pages, "page.one", "page.many")
+          : plural(pages, "part.one", "part.many"),
+        { count: count(pages) },
+      ),
     tokens !== null && t("documents.tokens", { count: compact(tokens) }),
   ]
     .filter(Boolean)

@@ -56,7 +56,8 @@ export const zh: Texts = {
   "estimate.fits": "可放入 {length}",
   "estimate.time": "约 {time}后开始回答",
   "estimate.tokens": "{count} token",
-  "estimate.too_long": "{tokens} 个 token 放不下：模型上限为 {length}。请移除一个文档，或开始新对话。",
+  "estimate.too_long":
+    "{tokens} 个 token 放不下：模型上限为 {length}。请移除一个文档，或开始新对话。",
   "figures.cached": "{share} 来自缓存",
   "figures.recall": "召回 {share}",
   "figures.recall_help": "阅读提示时保留的注意力比例",
@@ -115,6 +116,7 @@ export const zh: Texts = {
   "theme.light": "主题：浅色",
   "upload.reading": "正在读取…",
   "welcome.length": "此模型一次可读 {tokens} token。",
-  "welcome.text": "添加一份合同、一本书或一个代码库。它只需读一次，之后每个问题都能很快得到回答，并注明所在页。",
+  "welcome.text":
+    "添加一份合同、一本书或一个代码库。它只需读一次，之后每个问题都能很快得到回答，并注明所在页。",
   "welcome.title": "读一次，随时问",
 };

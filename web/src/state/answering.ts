@@ -18,7 +18,11 @@ const running = signal<{ conversation: string; controller: AbortController } | n
 export const isAnswering = computed(() => running.value !== null);
 
 /** expectedMs: what reading is estimated to take; null where that is not known. */
-export function ask(text: string, documents: DocumentRef[], expectedMs: number | null): Promise<void> {
+export function ask(
+  text: string,
+  documents: DocumentRef[],
+  expectedMs: number | null,
+): Promise<void> {
   const question: Turn = { role: "user", text, documents };
   return answerAfter((turns) => [...turns, question], expectedMs === null ? {} : { expectedMs });
 }
@@ -51,7 +55,10 @@ export function stopIn(conversation: string): void {
   if (running.value?.conversation === conversation) stop();
 }
 
-async function answerAfter(change: (turns: Turn[]) => Turn[], known: Partial<AnswerTurn> = {}): Promise<void> {
+async function answerAfter(
+  change: (turns: Turn[]) => Turn[],
+  known: Partial<AnswerTurn> = {},
+): Promise<void> {
   setTurns(current.value.id, (turns) => [...change(turns), { ...newAnswer(), ...known }]);
   await run();
 }

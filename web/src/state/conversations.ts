@@ -38,10 +38,15 @@ export function setTurns(id: string, change: (turns: Turn[]) => Turn[]): void {
 }
 
 /** Change the last turn of a conversation, which is an answer. */
-export function updateAnswer(id: string, change: (answer: AnswerTurn) => Partial<AnswerTurn>): void {
+export function updateAnswer(
+  id: string,
+  change: (answer: AnswerTurn) => Partial<AnswerTurn>,
+): void {
   setTurns(id, (turns) => {
     const last = turns.at(-1);
-    return last?.role === "assistant" ? [...turns.slice(0, -1), { ...last, ...change(last) }] : turns;
+    return last?.role === "assistant"
+      ? [...turns.slice(0, -1), { ...last, ...change(last) }]
+      : turns;
   });
 }
 
@@ -60,7 +65,9 @@ function restored(): Conversation[] {
 
 /** What was being written when the page was left stays as far as it came. */
 function asEnded(turn: Turn): Turn {
-  return turn.role === "assistant" && turn.state === "running" ? { ...turn, state: "stopped" } : turn;
+  return turn.role === "assistant" && turn.state === "running"
+    ? { ...turn, state: "stopped" }
+    : turn;
 }
 
 let timer: ReturnType<typeof setTimeout> | undefined;

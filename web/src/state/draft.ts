@@ -10,7 +10,10 @@ export const draftDocuments = signal<DocumentRef[]>([]);
 export const focusWanted = signal(0);
 
 export function attach(document: DocumentRef): void {
-  draftDocuments.value = [...draftDocuments.value.filter((each) => each.id !== document.id), document];
+  draftDocuments.value = [
+    ...draftDocuments.value.filter((each) => each.id !== document.id),
+    document,
+  ];
 }
 
 export function detach(id: string): void {

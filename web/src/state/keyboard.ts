@@ -15,13 +15,13 @@ export function followKeys(): void {
 function take(event: KeyboardEvent): boolean {
   const withControl = event.ctrlKey || event.metaKey;
   if (event.key === "Escape") return leave();
-  if (withControl && event.key.toLowerCase() === "k") return focusComposer(), true;
+  if (withControl && event.key.toLowerCase() === "k") return (focusComposer(), true);
   if (withControl && event.shiftKey && event.key.toLowerCase() === "o") {
     newConversation();
-    return focusComposer(), true;
+    return (focusComposer(), true);
   }
   if (isWriting(event.target) || withControl || event.altKey) return false;
-  if (event.key === "/") return focusComposer(), true;
+  if (event.key === "/") return (focusComposer(), true);
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (step === undefined || openPage.value === null) return false;
   turnTo(Math.max(1, openPage.value.page + step));

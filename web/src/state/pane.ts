@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 
+import { focusLater } from "./focus.ts";
 import { getPages } from "../api/documents.ts";
 import type { Citation, PageShare, PageText } from "../api/types.ts";
 
@@ -27,7 +28,7 @@ export function turnTo(page: number): void {
 /** Close it; the focus goes back to what opened it. */
 export function closePane(): void {
   openPage.value = null;
-  opener?.focus();
+  focusLater(opener);
   opener = null;
 }
 

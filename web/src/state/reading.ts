@@ -25,5 +25,10 @@ export function readingNow(turn: AnswerTurn, now: number): Reading | null {
   const passed = Math.max(0, now - reportedAt);
   const done = processed + (total - processed) * Math.min(passed / expected, 1);
   const leftS = (expected - passed) / 1000;
-  return { done: Math.min(done, MOST * total), total, cached: cache, leftS: leftS > 0 ? leftS : null };
+  return {
+    done: Math.min(done, MOST * total),
+    total,
+    cached: cache,
+    leftS: leftS > 0 ? leftS : null,
+  };
 }

@@ -69,8 +69,9 @@ export function toMessages(turns: Turn[]): Message[] {
 
 function contentOf(turn: Turn): string | ContentPart[] {
   if (turn.role === "assistant" || turn.documents.length === 0) return turn.text;
-  const files = turn.documents.map(
-    ({ id }): ContentPart => ({ type: "file", file: { file_id: id } }),
-  );
+  const files = turn.documents.map(({ id }): ContentPart => ({
+    type: "file",
+    file: { file_id: id },
+  }));
   return [...files, { type: "text", text: turn.text }];
 }

@@ -9,7 +9,9 @@ export function Formula({ text, display }: { text: string; display: boolean }): 
   useLayoutEffect(() => {
     let isCurrent = true;
     katex ??= import("./katex.ts");
-    void katex.then(({ typeset }) => isCurrent && place.current && typeset(text, display, place.current));
+    void katex.then(
+      ({ typeset }) => isCurrent && place.current && typeset(text, display, place.current),
+    );
     return () => void (isCurrent = false);
   }, [text, display]);
   // The key makes a new element for a new formula: what the typesetter put into the old one is gone.

@@ -12,7 +12,7 @@ export const Markdown = memo(({ text }: { text: string }): JSX.Element => (
 ));
 
 const TAGS = new Set(
-  ("p h1 h2 h3 h4 h5 h6 ul ol li blockquote em strong s thead tbody tr th td hr br").split(" "),
+  "p h1 h2 h3 h4 h5 h6 ul ol li blockquote em strong s thead tbody tr th td hr br".split(" "),
 );
 
 function draw(nodes: Node[]): ComponentChildren {

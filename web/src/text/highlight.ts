@@ -14,7 +14,22 @@ import xml from "highlight.js/lib/languages/xml";
 import yaml from "highlight.js/lib/languages/yaml";
 import { createLowlight } from "lowlight";
 
-const languages = { bash, c, cpp, css, diff, go, java, json, python, rust, sql, typescript, xml, yaml };
+const languages = {
+  bash,
+  c,
+  cpp,
+  css,
+  diff,
+  go,
+  java,
+  json,
+  python,
+  rust,
+  sql,
+  typescript,
+  xml,
+  yaml,
+};
 const lowlight = createLowlight(languages);
 lowlight.registerAlias({ typescript: ["javascript", "js", "jsx", "ts", "tsx"], bash: ["console"] });
 

@@ -27,7 +27,8 @@ function inlineMath(state: StateInline, silent: boolean): boolean {
   const start = state.pos + open.length;
   const end = closing(state.src, close, start, state.posMax);
   const text = state.src.slice(start, end);
-  if (end < 0 || text.trim() === "" || (open === "$" && isMoney(text, state.src[end + 1]))) return false;
+  if (end < 0 || text.trim() === "" || (open === "$" && isMoney(text, state.src[end + 1])))
+    return false;
   if (!silent) push(state.push(display ? "math_block" : "math_inline", "math", 0), text);
   state.pos = end + close.length;
   return true;
@@ -36,7 +37,8 @@ function inlineMath(state: StateInline, silent: boolean): boolean {
 /** The place of a delimiter that no backslash makes a plain sign; -1 for none. */
 function closing(source: string, close: string, start: number, limit: number): number {
   let at = source.indexOf(close, start);
-  while (at > 0 && close.startsWith("$") && source[at - 1] === "\\") at = source.indexOf(close, at + 1);
+  while (at > 0 && close.startsWith("$") && source[at - 1] === "\\")
+    at = source.indexOf(close, at + 1);
   return at + close.length <= limit ? at : -1;
 }
 

@@ -71,6 +71,7 @@ def test_estimates(make_client):
         "model": "needle",
         "tokens": 2,
         "cached_tokens": 1,
+        "disk_tokens": 0,
         "max_model_len": 10,
         "fits": False,
         "seconds": 0.002,
@@ -117,6 +118,7 @@ def test_props_and_slots(make_client):
     client = make_client(max_num_seqs=2, sampling_defaults={"top_k": 20})
     props = client.get("/props").json()
     assert props["total_slots"] == 2
+    assert "<|im_start|>" in props["chat_template"]
     assert props["default_generation_settings"] == {"n_ctx": 4096, "params": {"top_k": 20}}
     slots = client.get("/slots").json()
     assert [slot["is_processing"] for slot in slots] == [False, False]

@@ -59,6 +59,7 @@ class ChatTemplate:
         self, tokenizer: Tokenizer, templates: Mapping[str, str], *, trust_contents: bool = False
     ) -> None:
         self._tokenizer = tokenizer
+        self.sources = dict(templates)
         self._trust_contents = trust_contents
         self._key = secrets.token_hex(8)
         self._tokens = sorted(tokenizer.special_tokens, key=len, reverse=True)

@@ -28,6 +28,7 @@ async def props(context: Context) -> JsonResponse:
             },
             "total_slots": settings.max_num_seqs,
             "model_alias": settings.model_name,
+            "chat_template": context.engine.chat_template.sources.get("default", ""),
             "modalities": {"vision": False, "audio": False},
             "build_info": f"longreach-{__version__}",
         }

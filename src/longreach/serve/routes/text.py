@@ -91,6 +91,7 @@ async def estimate(context: Context, caller: Caller, body: EstimateRequest) -> J
             "model": model,
             "tokens": found.num_tokens,
             "cached_tokens": found.num_cached_tokens,
+            "disk_tokens": found.num_disk_tokens,
             "max_model_len": found.max_model_len,
             "fits": found.fits,
             "seconds": found.seconds,

@@ -91,7 +91,7 @@ def test_calls_are_answered(snippet, code_of):
     command = ["bash", "-euc", code_of(snippet)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
-    assert '"error"' not in result.stdout
+    assert '"error":{' not in result.stdout
 
 
 @pytest.mark.parametrize("snippet", COMMANDS, ids=lambda s: s.name)

@@ -88,7 +88,7 @@ def read(made, k_GSH, q_TNH, starts, length=SLICE, layer=0):
     ]
 
 
-def test_one_choice_and_a_check_in_every_thousand_rows_serve_a_segment(spied):
+def test_one_choice_and_few_checks_serve_a_segment(spied):
     """Where the target holds, slices of 256 rows choose once and measure once in CHECK_EVERY rows;
     from the first check on they do without the newer keys.
     """

@@ -20,9 +20,8 @@ from torch import Tensor
 
 from longreach.errors import InvalidRequestError
 from longreach.models.batch import AttentionChoice
-from longreach.ops.attention import AttentionScratch, SliceMeta
+from longreach.ops.attention import AttentionScratch, SliceMeta, span_mass
 from longreach.ops.pattern import Pattern
-from longreach.ops.span_mass import span_mass
 
 SINKS, WINDOW = 30, 128
 """First keys, and newest keys of each row, that do not count: at most a SMALL_SHARE-th each."""

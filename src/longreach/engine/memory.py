@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
+from longreach.cache.disk.extent import MAX_EXTENT_BYTES
+from longreach.cache.disk.writer import MAX_WAITING_BYTES
 from longreach.config import EngineConfig, ModelConfig
 from longreach.errors import MemoryPlanError
 from longreach.models.sizes import activation_bytes
-from longreach.ops.span_mass import SCRATCH_BYTES
+from longreach.ops.attention import SPAN_SCRATCH_BYTES
 from longreach.platform import available_bytes, resident_bytes
 
 USABLE_SHARE = 0.9
@@ -30,6 +32,8 @@ SELECTION_BLOCK_BYTES = 104 * 2**20
 """Blocks of scores and keys of a choice, and kernels of the shapes it brings; measured."""
 KERNEL_BYTES = 32 * 2**20
 """Code pages of torch and compiled kernels, touched when a model first runs; measured."""
+DISK_QUEUE_BYTES = MAX_WAITING_BYTES + MAX_EXTENT_BYTES
+"""Copies of pages that wait to be written, and one that is being made or read."""
 _FLOAT32 = 4
 
 
@@ -46,6 +50,7 @@ class MemoryPlan:
     text: int
     runtime: int
     available: int
+    disk_queue: int = 0
 
     @property
     def parts(self) -> dict[str, int]:
@@ -59,6 +64,7 @@ class MemoryPlan:
             "logits": self.logits,
             "text": self.text,
             "runtime": self.runtime,
+            "disk_queue": self.disk_queue,
         }
 
     @property
@@ -107,7 +113,7 @@ class Footprint:
         a look at where rows attend to.
         """
         tile = ATTENTION_SCORES * (self.value_bytes + _FLOAT32)
-        return SCRATCH_BYTES + tile + 8 * 4096 * self.model.head_dim * self.value_bytes
+        return SPAN_SCRATCH_BYTES + tile + 8 * 4096 * self.model.head_dim * self.value_bytes
 
     def selection_bytes(self, num_tokens: int) -> int:
         """Of choosing one pattern: mass of each column and tile diagonal, in O(keys)."""
@@ -135,6 +141,7 @@ class Footprint:
             text=num_tokens * BYTES_PER_PROMPT_TOKEN,
             runtime=self.runtime_bytes + KERNEL_BYTES,
             available=available,
+            disk_queue=0 if self.engine.disk_cache is None else DISK_QUEUE_BYTES,
         )
 
 

@@ -224,6 +224,7 @@ class SparseRows:
             target=self.policy.recall,
             seed=self.seed,
             serves=min(CHECK_EVERY, self.num_prompt_tokens - meta.start),
+            goes_on=meta.num_keys < self.num_prompt_tokens,
         )
 
 

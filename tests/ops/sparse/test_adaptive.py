@@ -6,10 +6,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from longreach.errors import ShapeError
 from longreach.ops.pattern import keep_mask
 from longreach.ops.sparse import adaptive, select_adaptive
+from longreach.ops.sparse.sampling import sample_rows
+from longreach.ops.sparse.segment import GroupRows
 
 
 def uniform(make_case, length, **options):
@@ -149,6 +153,72 @@ def test_short_segments_are_not_even_scored(make_case, monkeypatch):
     for length, start in ((1, 5000), (8, 5000), (20, 5000), (300, 0)):
         case = make_case(length, start=start)
         assert select_adaptive(case.q, case.pool_GSH, case.meta, target=0.9).pattern.is_dense
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """How many rows each pass over the keys of a group scored."""
+    passes, real = [], GroupRows.score
+    monkeypatch.setattr(
+        GroupRows,
+        "score",
+        lambda self, *parts: (passes.append(sum(map(len, parts))), real(self, *parts))[1],
+    )
+    return passes
+
+
+def test_where_the_forced_keys_surely_suffice_only_fresh_rows_are_looked_at(plant, looked_at):
+    """In the midst of a prompt: the checking rows decide, the held-out ones report, exactly."""
+    case = plant(4096, torch.arange(20), strength=9.0, start=500, chunk=1100)
+    selection = select_adaptive(case.q, case.pool_GSH, case.meta, target=0.95, goes_on=True)
+    rows = sample_rows(500, 4096, 1100)
+    assert looked_at == [len(rows.checking) + len(rows.held_out)]
+    [group] = selection.pattern.groups
+    assert (group.columns.tolist(), group.tile_diagonals.tolist()) == ([*range(30)], [0, 1])
+    exact = case.exact_recall(selection.pattern, rows.held_out)
+    assert torch.allclose(selection.recall_N, exact, atol=1e-4)
+
+
+def test_where_they_may_not_suffice_all_rows_choose(plant, looked_at):
+    """The pattern and its recall are those of a full look, by one pass more."""
+    case = plant(4096, torch.tensor([40, 700, 1500]), strength=9.0, heads=4, groups=2)
+    quick = select_adaptive(case.q, case.pool_GSH, case.meta, target=0.95, goes_on=True)
+    assert len(looked_at) == 2 * 2
+    full = select_adaptive(case.q, case.pool_GSH, case.meta, target=0.95)
+    assert torch.allclose(quick.recall_N, full.recall_N, atol=1e-4)
+    for group, same in zip(quick.pattern.groups, full.pattern.groups, strict=True):
+        assert torch.equal(group.columns, same.columns)
+        assert torch.equal(group.tile_diagonals, same.tile_diagonals)
+
+
+def test_the_question_at_the_end_is_always_looked_at(plant):
+    """Last rows that look elsewhere change the pattern of the slice that ends the prompt."""
+    case = plant(4096, torch.arange(20), strength=9.0)
+    case.k_SGH[1234] = case.k_SGH[0] * 3
+    case.q_TNH[:4060, :, 7] *= 0.3
+    case.__post_init__()
+    full = select_adaptive(case.q, case.pool_GSH, case.meta, target=0.95)
+    assert full.pattern.groups[0] is None or 1234 in full.pattern.groups[0].columns
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    spread=st.floats(0, 0.2),
+    mean=st.floats(0.5, 1.0),
+    target=st.floats(0.5, 1.0),
+)
+@settings(max_examples=100, deadline=None)
+def test_rows_near_the_target_do_not_decide_alone(seed, spread, mean, target):
+    """Checking rows accept only with a mean above the target, by two of its standard errors."""
+    draw = torch.Generator().manual_seed(seed)
+    recall_PR = (mean + spread * torch.randn(32, 3, generator=draw)).clamp(0, 1)
+    if adaptive._surely_reaches(recall_PR, target):
+        margin_R = recall_PR.mean(0) - target
+        assert bool((margin_R >= 2 * recall_PR.std(0) / 32**0.5 - 1e-6).all())
+    else:
+        worst = float((recall_PR.mean(0) - 2 * recall_PR.std(0) / 32**0.5).min())
+        assert worst < target + 1e-6
+    assert not adaptive._surely_reaches(recall_PR[:1], target)
 
 
 def test_selection_is_deterministic(plant):

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from longreach.ops.pattern import keep_mask
 from longreach.ops.sparse.masses import kept_masses
 from longreach.ops.sparse.sampling import sample_rows
-from longreach.ops.sparse.segment import score_group
+from longreach.ops.sparse.segment import GroupRows
 from longreach.ops.sparse.stream import sampled_queries
 
 
 def scores_of(case):
     rows = sample_rows(case.start, len(case.rows), case.geometry.chunk_len)
     queries = sampled_queries(case.q, case.meta, rows.every)
-    return score_group(case.pool_GSH[0], case.meta, queries, rows, 0, 1)
+    return GroupRows(case.pool_GSH[0], case.meta, queries, rows, 0, 1).score_all()
 
 
 @given(

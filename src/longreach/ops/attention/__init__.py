@@ -17,9 +17,12 @@ from longreach.ops.attention import torch_fused, torch_rows, torch_tiles
 from longreach.ops.attention.meta import KeyRun, KeyRuns, QueryRotations, SliceMeta, prepare_slice
 from longreach.ops.attention.reference import attention_reference
 from longreach.ops.attention.scratch import AttentionScratch
+from longreach.ops.attention.span_mass import SPAN_SCRATCH_BYTES, span_mass
+from longreach.ops.attention.span_reference import span_mass_reference
 from longreach.ops.pattern import Pattern
 
 __all__ = [
+    "SPAN_SCRATCH_BYTES",
     "AttentionScratch",
     "KeyRun",
     "KeyRuns",
@@ -28,6 +31,8 @@ __all__ = [
     "attend_slice",
     "attention_reference",
     "prepare_slice",
+    "span_mass",
+    "span_mass_reference",
 ]
 
 

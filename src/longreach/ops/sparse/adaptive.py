@@ -23,6 +23,8 @@ from longreach.ops.sparse.stream import Slice
 PAIR_OVERHEAD = 1.15
 """What a kept pair costs beside a dense one: gathered columns, ragged tiles."""
 
+STANDARD_ERRORS = 2
+"""By which checking rows must exceed the target where they are the only ones that decide."""
 FIRST_PREFIX = 4096
 PREFIX_GROWTH = 4
 HEAD_SLACK = 64
@@ -36,6 +38,7 @@ def select_adaptive(
     target: float,
     seed: int = 0,
     serves: int = 0,
+    goes_on: bool = False,
 ) -> Selection:
     """A pattern for the rows of the slice that keeps `target` of every head's softmax mass.
 
@@ -44,7 +47,9 @@ def select_adaptive(
     is so short that looking costs more than computing, or when target >= 1. Memory O(keys), time
     about 0.6 ns per sampled row, key and head on two cores (docs/lab.md). The same arguments give
     the same pattern. serves: how many rows will use it, where those are more than the slice's:
-    looking is weighed against what all of them save.
+    looking is weighed against what all of them save. goes_on: the prompt does, so its question is
+    not among the last rows; these, and all choosing rows, are then looked at only in groups that
+    the forced keys may not suffice.
     """
     check_shapes(q_TNH, k_GSH, meta)
     rows = range(meta.start, meta.start + meta.length)
@@ -59,7 +64,19 @@ def select_adaptive(
     def choose(scores: GroupScores) -> GroupPattern | None:
         return _least_pattern(scores, target, rows, looking, forced)
 
-    return select_groups(q_TNH, k_GSH, meta, choose, seed)
+    def accept(checking: RowScores) -> GroupPattern | None:
+        return forced if _surely_reaches(checking.row_recall(forced), target) else None
+
+    return select_groups(q_TNH, k_GSH, meta, choose, seed, accept if goes_on else None)
+
+
+def _surely_reaches(recall_PR: Tensor, target: float) -> bool:
+    """Whether every head's mean over rows is above the target by STANDARD_ERRORS."""
+    num_rows = recall_PR.shape[0]
+    if num_rows < 2:
+        return False
+    error_R = recall_PR.std(0) / num_rows**0.5
+    return bool((recall_PR.mean(0) - STANDARD_ERRORS * error_R >= target).all())
 
 
 def _selection_pairs(rows: range, chunk_len: int, seed: int) -> int:

@@ -8,10 +8,11 @@ Shape letters: J key tiles, K keys, P sampled rows, R heads of the group, D tile
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from longreach.ops.pattern import TILE, GroupPattern
 from longreach.ops.sparse.stream import ScoreStream
@@ -43,6 +44,11 @@ class TileMasses:
         return TileMasses(
             self.tiles_JPR[:, index], self.sinks_PR[index], self.lse2_PR[index], self.num_sinks
         )
+
+    def padded(self, num_tiles: int) -> TileMasses:
+        """With tiles after the last one, of which no row sees a key."""
+        missing = num_tiles - self.tiles_JPR.shape[0]
+        return replace(self, tiles_JPR=pad(self.tiles_JPR, (0, 0, 0, 0, 0, missing)))
 
 
 def tile_masses(stream: ScoreStream, num_sinks: int) -> TileMasses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from longreach.errors import ShapeError
-from longreach.ops.pattern import GroupPattern, Pattern
+from longreach.ops.pattern import TILE, GroupPattern, Pattern
 from longreach.ops.sparse.masses import (
     FORCED_DIAGONALS,
     NUM_SINKS,
@@ -45,9 +45,13 @@ class RowScores:
         added_ER = kept_curve(ranking, self.stream, self.masses, self.diagonal_DR)
         return added_ER / self.stream.num_rows + self.forced_R
 
+    def row_recall(self, group: GroupPattern) -> Tensor:
+        """Share that the pattern keeps of each row, [P, R]."""
+        return kept_masses(self.stream, self.masses, group)
+
     def recall(self, group: GroupPattern) -> Tensor:
         """Mean share that the pattern keeps, [R]."""
-        return kept_masses(self.stream, self.masses, group).mean(0)
+        return self.row_recall(group).mean(0)
 
 
 @dataclass(frozen=True)
@@ -74,43 +78,87 @@ class GroupScores:
         return rank(self.column_KR, self.choosing.diagonal_DR, at_least)
 
 
-def score_group(
-    k_SH: Tensor, meta: Slice, queries: Queries, rows: SampledRows, group: int, num_groups: int
-) -> GroupScores:
-    """The first pass over the keys of one group. queries: of all sampled rows."""
-    every = ScoreStream(k_SH, meta, queries, group, num_groups)
-    masses = tile_masses(every, NUM_SINKS)
-    place = {row: i for i, row in enumerate(queries.rows)}
-    parts = []
-    for part in rows:
-        picked = [place[row] for row in part or rows.choosing]
-        stream = ScoreStream(k_SH, meta, queries.take(picked), group, num_groups)
-        own = masses.take(picked)
-        parts.append(RowScores(stream, own, diagonal_masses(own, stream.rows)))
-    return GroupScores(*parts)
+Choose = Callable[[GroupScores], GroupPattern | None]
+Accept = Callable[[RowScores], GroupPattern | None]
+
+
+@dataclass(frozen=True)
+class GroupRows:
+    """The sampled rows of one KV group, scored when they are asked for. queries: of all of them."""
+
+    k_SH: Tensor
+    meta: Slice
+    queries: Queries
+    rows: SampledRows
+    group: int
+    num_groups: int
+
+    def score(self, *parts: Sequence[int]) -> list[RowScores]:
+        """One pass over the keys for the rows of these parts together."""
+        rows = sorted(set().union(*parts))
+        every = self._stream(rows)
+        num_tiles = -(-(self.meta.start + self.meta.length) // TILE)
+        masses = tile_masses(every, NUM_SINKS).padded(num_tiles)
+        place = {row: i for i, row in enumerate(rows)}
+        scores = []
+        for part in parts:
+            stream, own = self._stream(part), masses.take([place[row] for row in part])
+            scores.append(RowScores(stream, own, diagonal_masses(own, stream.rows)))
+        return scores
+
+    def _stream(self, rows: Sequence[int]) -> ScoreStream:
+        place = {row: i for i, row in enumerate(self.queries.rows)}
+        queries = self.queries.take([place[row] for row in rows])
+        return ScoreStream(self.k_SH, self.meta, queries, self.group, self.num_groups)
+
+    def score_all(self) -> GroupScores:
+        """All parts, in one pass."""
+        return GroupScores(*self.score(*(part or self.rows.choosing for part in self.rows)))
+
+    def select(self, choose: Choose, accept: Accept | None) -> tuple[GroupPattern | None, Tensor]:
+        """The pattern and its held-out recall [R]."""
+        choosing, checking, held_out = self.rows
+        if accept is None or not (checking and held_out):
+            scores = self.score_all()
+            return _reported(choose(scores), scores.held_out)
+        fresh = self.score(checking, held_out)
+        pattern = accept(fresh[0])
+        if pattern is None:
+            pattern = choose(GroupScores(*self.score(choosing), *fresh))
+        return _reported(pattern, fresh[1])
+
+
+def _reported(
+    pattern: GroupPattern | None, held_out: RowScores
+) -> tuple[GroupPattern | None, Tensor]:
+    if pattern is None:
+        return None, held_out.forced_R.new_ones(held_out.stream.num_heads)
+    return pattern, held_out.recall(pattern)
 
 
 def select_groups(
     q_TNH: Tensor,
     k_GSH: Tensor,
     meta: Slice,
-    choose: Callable[[GroupScores], GroupPattern | None],
+    choose: Choose,
     seed: int,
+    accept: Accept | None = None,
 ) -> Selection:
-    """Score every KV group, let `choose` pick its pattern, and report on the held-out rows."""
+    """Score every KV group, let `choose` pick its pattern, and report on the held-out rows.
+
+    accept: asked first, about the checking rows alone; where it has a pattern, no choosing row is
+    looked at.
+    """
     check_shapes(q_TNH, k_GSH, meta)
     rows = sample_rows(meta.start, meta.length, meta.geometry.chunk_len, seed)
     queries = sampled_queries(q_TNH, meta, rows.every)
     num_groups = k_GSH.shape[0]
-    groups: list[GroupPattern | None] = []
-    recalls = []
-    for group in range(num_groups):
-        scores = score_group(k_GSH[group], meta, queries, rows, group, num_groups)
-        pattern = choose(scores)
-        groups.append(pattern)
-        ones = torch.ones(scores.choosing.stream.num_heads, device=k_GSH.device)
-        recalls.append(ones if pattern is None else scores.held_out.recall(pattern))
-    return make_selection(Pattern(tuple(groups)), torch.cat(recalls), meta)
+    found = [
+        GroupRows(k_GSH[group], meta, queries, rows, group, num_groups).select(choose, accept)
+        for group in range(num_groups)
+    ]
+    groups, recalls = zip(*found, strict=True)
+    return make_selection(Pattern(groups), torch.cat(recalls), meta)
 
 
 def make_selection(pattern: Pattern, recall_N: Tensor, meta: Slice) -> Selection:

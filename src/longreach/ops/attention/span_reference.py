@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from longreach.ops.attention import attention_reference
+from longreach.ops.attention.reference import attention_reference
 
 
 def span_mass_reference(

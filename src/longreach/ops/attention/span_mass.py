@@ -1,26 +1,30 @@
-"""One pass over the keys, piece by piece, each against its own largest logit.
+"""How much of one row's attention falls into each of some ranges of keys.
 
-Shape letters: N query heads, G kv heads, R = N // G, S physical slots, K keys of a piece, H head
-dim, P spans.
+One pass over the keys, piece by piece, each against its own largest logit.
+
+Shape letters: T rows of the slice, N query heads, G kv heads, R = N // G, S physical slots, K keys
+of a piece, H head dim, P spans.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from longreach.ops.attention import AttentionScratch, SliceMeta
+from longreach.errors import ShapeError
 from longreach.ops.attention.blocks import spans_between
-from longreach.ops.attention.meta import LOG2_E
+from longreach.ops.attention.meta import LOG2_E, SliceMeta
+from longreach.ops.attention.scratch import AttentionScratch
 from longreach.ops.rope import rotate
 
 PIECE_VALUES = 2**20
 """Numbers in the keys of one piece: 4 MiB where a narrow pool is read in float32."""
-SCRATCH_BYTES = 16 * 2**20
+SPAN_SCRATCH_BYTES = 16 * 2**20
 """What a pass takes at most: a piece of keys, its logits and their running sums."""
 
 
@@ -38,9 +42,25 @@ def span_mass(
     k_GSH: Tensor,
     meta: SliceMeta,
     spans: Sequence[tuple[int, int]],
+    *,
     scratch: AttentionScratch,
 ) -> Tensor:
-    """Share of the last row's softmax in each span, float64 [N, P]."""
+    """Share of the softmax of the slice's last row that lies in each span of keys.
+
+    q_TNH: before rotary embedding. k_GSH: one layer's whole pool, as `attend_slice` reads it.
+    spans: [start, end) of keys, ascending and disjoint; what a row does not see has no mass.
+    Returns float64 [N, P], each in [0, 1]; what lies outside of all spans is missing. Equals
+    `span_mass_reference` on un-rotated keys. At most SPAN_SCRATCH_BYTES of memory; time about half
+    of the row's attention. Raises ShapeError.
+    """
+    if q_TNH.dim() != 3 or k_GSH.dim() != 3 or q_TNH.shape[2] != k_GSH.shape[2]:
+        raise ShapeError(f"q is {tuple(q_TNH.shape)}, k {tuple(k_GSH.shape)}: expected TNH, GSH")
+    if q_TNH.shape[0] != meta.length or q_TNH.shape[1] % k_GSH.shape[0]:
+        raise ShapeError(
+            f"q is {tuple(q_TNH.shape)} for {meta.length} rows and {k_GSH.shape[0]} KV heads"
+        )
+    if any(a >= b for a, b in spans) or any(a[1] > b[0] for a, b in pairwise(spans)):
+        raise ShapeError("spans are not ascending, disjoint and non-empty")
     found = [
         _sums(logits_NK, start, spans)
         for start, logits_NK in _logits(q_TNH[-1:], k_GSH, meta, scratch)

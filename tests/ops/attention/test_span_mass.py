@@ -1,9 +1,11 @@
+from importlib import import_module
+
 import pytest
 import torch
 
 from longreach.errors import ShapeError
+from longreach.ops.attention import span_mass, span_mass_reference
 from longreach.ops.dca import DualChunk
-from longreach.ops.span_mass import span_mass, span_mass_reference, torch_stream
 from support.attention import page_runs, pools, random_problem, slice_meta, worst
 
 GEOMETRY = DualChunk(100, 117)
@@ -49,7 +51,8 @@ def test_masses_equal_the_reference_at_chunk_edges(n, heads, kv_heads, dim):
 @pytest.mark.parametrize("piece", [1, 7, 64])
 def test_pieces_of_keys_do_not_show(piece, monkeypatch):
     """Spans over many pieces, pieces over many spans, spans with gaps: all equal the reference."""
-    monkeypatch.setattr(torch_stream, "PIECE_VALUES", piece * 2 * 32)
+    module = import_module("longreach.ops.attention.span_mass")  # the function has its name
+    monkeypatch.setattr(module, "PIECE_VALUES", piece * 2 * 32)
     problem = random_problem(230, 4, 2, 32, GEOMETRY, q_scale=3.0)
     spans = [(2, 3), (3, 40), (45, 46), (90, 170), (229, 230)]
     assert worst("mass", measured(problem, spans), reference(problem, spans)) < 1e-6

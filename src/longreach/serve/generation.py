@@ -21,7 +21,7 @@ from longreach.serve.answers import AnswerReader
 from longreach.serve.auth import Identity
 from longreach.serve.caching import NO_PLAN, CachePlan
 from longreach.serve.context import ServerContext
-from longreach.serve.documents.sources import SourceFinder, pages_of
+from longreach.serve.documents.finder import SourceFinder, pages_of
 from longreach.serve.errors import ApiError, is_expected, to_api_error
 from longreach.serve.events import Event, Finished, Piece, TokenLogprobs
 from longreach.serve.limits import Charge

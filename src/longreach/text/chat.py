@@ -49,8 +49,8 @@ class RenderedChat:
 class ChatTemplate:
     """The chat templates of one model.
 
-    templates: name -> Jinja source; "default", and "tool_use" for conversations with tools where
-        there is one.
+    templates: name -> Jinja source (kept as `sources`); "default", and "tool_use" for conversations
+        with tools where there is one.
     trust_contents: special tokens in messages act as markup, as in transformers. Only for templates
         that build special tokens out of parts, and for messages that are one's own.
     """

@@ -1,6 +1,7 @@
 """Documents that were read stay known while there is room."""
 
 import asyncio
+import base64
 import io
 
 import numpy as np
@@ -39,15 +40,14 @@ def reads(monkeypatch):
 
 def test_the_least_recent_goes_first(files, reads):
     """What is kept together has at most so many characters; the newest always stays."""
-    stored = [add(files, b"x" * 60, f"{n}.txt") for n in range(3)]
 
     async def look():
         library = DocumentLibrary(files, Limits(), max_chars=200)
-        for index in (0, 1, 0, 2, 0, 1):
-            await library.of_file(stored[index])
-        big = add(files, b"y" * 1000, "big.txt")
-        await library.of_file(big)
-        await library.of_file(big)
+        for name in ("0", "1", "0", "2", "0", "1", "big", "big"):
+            text = b"y" * 1000 if name == "big" else b"x" * 60
+            data = base64.b64encode(text).decode()
+            part = {"type": "input_file", "file_data": data, "filename": f"{name}.txt"}
+            await library.of_part("me", part, "part")
 
     asyncio.run(look())
     assert reads == ["0.txt", "1.txt", "2.txt", "1.txt", "big.txt"]
@@ -81,6 +81,27 @@ def test_the_same_file_at_the_same_time_is_read_once(files, reads):
 
     asyncio.run(look())
     assert len(reads) == 1
+
+
+def test_what_was_read_outlives_the_library(files, reads, tmp_path):
+    """A new one finds it beside the file, until the file is deleted; another version reads anew."""
+    file = add(files, b"one\ntwo")
+
+    def look():
+        library = DocumentLibrary(files, Limits())
+        return asyncio.run(library.of_file(file)).document
+
+    first = look()
+    assert look() == first == read_document(b"one\ntwo", name="a.txt")
+    assert reads == ["a.txt"]
+    note = files.note_of(file.id)
+    assert note.stat().st_mode & 0o777 == 0o600
+    for broken in (b"", b"[]", b'{"version": "0", "document": {}}', note.read_bytes()[:-9]):
+        note.write_bytes(broken)
+        assert look() == first
+    assert len(reads) == 5
+    files.delete("me", file.id)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("file-")] == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import hashlib
 import mimetypes
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from longreach.documents import Document, Limits, read_document
 from longreach.errors import DocumentError
+from longreach.serve.documents.kept import load_document, save_document
 from longreach.serve.errors import ApiError, bad_request, to_api_error
 from longreach.serve.files.storage import FileStore, StoredFile
 from longreach.serve.schema.documents import FileFields, fields_of
@@ -65,12 +67,19 @@ class DocumentLibrary:
 
     async def of_file(self, file: StoredFile) -> Attachment:
         """The document that a stored file is. Raises DocumentError."""
-        path = self._files.path_of(file.id)
-        document = await self._read(
-            (file.id, file.filename),
-            lambda: read_document(path, name=file.filename, limits=self._limits),
-        )
+        document = await self._read((file.id, file.filename), lambda: self._read_file(file))
         return Attachment(document=document, file_id=file.id)
+
+    def _read_file(self, file: StoredFile) -> Document:
+        """As it was read before, if it was."""
+        beside = self._files.note_of(file.id)
+        document = load_document(beside)
+        if document is None:
+            path = self._files.path_of(file.id)
+            document = read_document(path, name=file.filename, limits=self._limits)
+            with suppress(OSError):  # a full disk makes it slower, and nothing else
+                save_document(beside, document)
+        return document
 
     def forget(self, file: StoredFile) -> None:
         """The file is gone."""

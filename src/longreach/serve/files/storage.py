@@ -136,6 +136,10 @@ class FileStore:
         """Where a file's bytes are."""
         return self._root / file_id
 
+    def note_of(self, file_id: str) -> Path:
+        """Where something about a file can be kept that goes with it."""
+        return self._root / f"{file_id}.note"
+
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
@@ -161,6 +165,7 @@ class FileStore:
     def _remove(self, file_id: str) -> None:
         self._database.run("DELETE FROM files WHERE id = ?", (file_id,))
         self.path_of(file_id).unlink(missing_ok=True)
+        self.note_of(file_id).unlink(missing_ok=True)
 
 
 def _file(row: sqlite3.Row) -> StoredFile:

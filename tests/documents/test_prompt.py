@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.documents import document_part, prompt_messages
+from longreach.documents.prompt import SYSTEM_PROMPT
 from longreach.errors import InvalidRequestError
-from longreach.evals.needle.tasks import SYSTEM_PROMPT
+from longreach.evals.needle import tasks as needle
 from support.documents import document
 
 BOOK = document("first", "second")
@@ -14,7 +15,8 @@ QUESTION = "What is the pass key?"
 
 
 def test_one_question():
-    """The small model's own form: its system prompt, then the text, a blank line, the question."""
+    """The small model's own form: a system prompt, then the text, a blank line, the question."""
+    assert SYSTEM_PROMPT.startswith(needle.SYSTEM_PROMPT)
     assert prompt_messages([BOOK], QUESTION) == [
         {"role": "system", "content": SYSTEM_PROMPT},
         {"role": "user", "content": f"{BOOK.text}\n\n{QUESTION}"},

@@ -1,7 +1,7 @@
 """Documents first, question last: the messages of a conversation about documents.
 
 What stands before the question never depends on it, so the engine reads it once. The small model
-`needle` was trained on this system prompt and this order.
+`needle` was trained on this order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from typing import Any
 from longreach.documents.types import SEPARATOR, Document
 from longreach.errors import InvalidRequestError
 
-SYSTEM_PROMPT = "You answer questions about the text."
+SYSTEM_PROMPT = (
+    "You answer questions about the text. Quote the sentences that the answer rests on, each with "
+    'the anchor of its page, as in: "…" [page 12].'
+)
+"""What `documents.citations` verifies. The small model, trained on its first sentence, bears it."""
 Message = dict[str, Any]
 
 

@@ -104,6 +104,9 @@ def test_two_values_are_located_on_two_pages():
 def test_no_evidence_no_place():
     """An answer that says nothing is not found on a page that happens to share a word."""
     assert cite("I do not know.", [BOOK], question="Who?") == []
+    question = "What is the special magic word for quiet-harbor?"
+    wrong = "The special magic word for quiet-harbor is: kettle."
+    assert cite(wrong, [BOOK], question=question) == []
     assert cite("", [BOOK]) == []
     assert cite("Something.", []) == []
 

@@ -99,8 +99,9 @@ class _Terms:
         }
         self._rare = {w for w, c in counts.items() if c <= max(3, _RARE_SHARE * len(self._pages))}
         known = [word for word in said if word in self.weights]
-        fresh = [word for word in known if word not in asked]
-        self.news = {word: self.weights[word] for word in fresh or known}
+        has_news = any(word not in asked for word in said)
+        news = [word for word in known if word not in asked] if has_news else known
+        self.news = {word: self.weights[word] for word in news}
         for word in self.weights.keys() - self.news.keys():
             self.weights[word] *= KNOWN_WEIGHT
 

@@ -49,3 +49,23 @@ def test_a_book_of_200_pages_is_read_once_and_cited(tmp_path):
     for data in answers[1:]:
         assert data["cached_tokens"] > 0.95 * data["prompt_tokens"]
         assert data["looked_at"][0]["share"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["map-reduce", "search"])
+def test_a_book_beyond_the_window_is_answered_all_the_same(tmp_path, how):
+    """A window of a third of the book: the one part, or page, that holds the fact is enough.
+
+    What the model makes up about the other parts is left out, because it stands nowhere in them.
+    """
+    book = make_book(16, seed=0, num_facts=2)
+    path = tmp_path / "book.pdf"
+    path.write_bytes(book.pdf)
+    fact = book.facts[1]
+    words = ["ask", str(path), fact.question.text, "--json", "--no-disk-cache"]
+    words += ["--max-model-len", "2K", "--max-tokens", "40", "--over-length", how]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert fact.needle.value in data["answer"]
+    assert data["citations"][0]["page"] == fact.page

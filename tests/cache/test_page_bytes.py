@@ -9,8 +9,8 @@ from longreach.cache.page_bytes import NOWHERE, copy_pages, fill_pages, layout_o
 SHAPE = {"num_layers": 2, "num_kv_heads": 3, "head_dim": 4, "num_pages": 9, "page_size": 2}
 
 
-def pool(dtype, seed):
-    made = KVPool(**SHAPE, dtype=dtype)
+def pool(dtype, seed, device="cpu"):
+    made = KVPool(**SHAPE, dtype=dtype, device=device)
     generator = torch.Generator().manual_seed(seed)
     for tensor in (*made.k, *made.v):
         tensor.copy_(torch.randn(tensor.shape, generator=generator))
@@ -92,3 +92,14 @@ def test_a_layout_names_shape_and_dtype():
 def test_a_failed_read_says_so():
     """The caller learns of it; the pages are garbage then."""
     assert not fill_pages(pool(torch.float32, 0), [1, 2], lambda buffers: False)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_pages_of_a_gpu_come_back_to_the_bit():
+    """Through host memory, both ways."""
+    source, target = (pool(torch.bfloat16, seed, "cuda") for seed in (0, 1))
+    (data,) = copy_pages(source, [4, 5, 1])
+    assert fill_pages(target, [0, NOWHERE, 8], reader(data))
+    for to, origin in ((0, 4), (8, 1)):
+        assert all(map(torch.equal, page(target, to), page(source, origin)))

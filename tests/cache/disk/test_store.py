@@ -210,8 +210,10 @@ def test_use_counts(tmp_path):
     assert [read(store, chain(name, 2)) for name in "abc"] == [2, 0, 2]
 
 
-def test_a_tiny_bound_keeps_what_is_pinned(tmp_path):
-    """Pinned chains are never removed for room: what does not fit beside them is not written."""
+def test_a_tiny_bound_keeps_what_is_pinned(tmp_path, caplog):
+    """Pinned chains are never removed for room: what does not fit beside them is not written, and
+    one log line says so.
+    """
     store = open_store(tmp_path, max_bytes=2 * TWO_PAGES)
     store.pin(Pin(digests=tuple(chain("pinned", 4)), label="book.pdf"))
     for first in (0, 2):
@@ -222,6 +224,7 @@ def test_a_tiny_bound_keeps_what_is_pinned(tmp_path):
         store.flush(10)
     assert read(store, chain("pinned", 4)) == 4
     assert [read(store, chain(name, 2)) for name in "abc"] == [0, 0, 0]
+    assert len(caplog.messages) == 1
     store.unpin(chain("pinned", 4)[-1])
     write(store, chain("d", 2))
     store.flush(10)

@@ -70,6 +70,7 @@ class ExtentStore:
         self._room = Room(config, self._shelf, partial(model_folders, config.directory))
         self._pending: dict[bytes, Provenance] = {}
         self._pin_jobs: set[object] = set()
+        self._has_told_no_room = False
         self.writer.put(self._open)
         weakref.finalize(self, self.writer.close, CLOSE_S)
 
@@ -141,15 +142,27 @@ class ExtentStore:
             self._room.expire()
             parent = self.catalog.extent_of(header.parent)
             # Without the pages before them these could never be found.
-            is_reachable = header.first_page == 0 or parent is not None
-            if is_reachable and self._room.make(file_size(header), parent):
+            if header.first_page and parent is None:
+                return
+            if self._room.make(file_size(header), parent):
                 self.catalog.add(write_extent(self.folder, header, buffers))
+            else:
+                self._tell_no_room()
         except FileNotFoundError:
             logger.warning("disk cache: %s was removed by somebody", self.folder)
             self._open()
         finally:
             for digest in header.digests:
                 self._pending.pop(digest, None)
+
+    def _tell_no_room(self) -> None:
+        if not self._has_told_no_room:
+            self._has_told_no_room = True
+            logger.warning(
+                "disk cache: not all is kept: what is pinned, and what is being read, fills the "
+                "cache's size, or the disk is nearly full (%s)",
+                self.folder,
+            )
 
     def forget(self, salt_tag: str | None) -> None:
         """Remove the extents and pins of one salt or (None) of all, those on their way too."""

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from longreach.documents import Heading, Limits, read_document, render_page
-from longreach.documents.readers.pdf import ranges
 from longreach.documents.readers.pdf_text import join_hyphens, tidy_page
 from longreach.errors import (
     BrokenDocumentError,
@@ -210,9 +209,3 @@ def test_threads():
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda n: read_document(files[n % 4], name="a.pdf"), range(32)))
     assert together == alone * 8
-
-
-def test_ranges():
-    """Numbers of pages as people write them."""
-    assert ranges((1, 2, 3, 7, 9, 10)) == "1-3, 7, 9-10"
-    assert ranges(()) == ""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from longreach.documents import Document, Page, page_spans
 from longreach.documents.prompt import document_part
 from longreach.documents.readers.lines import LONGEST_LINE, cut_lines
+from longreach.documents.types import page_ranges
 from longreach.evals.needle.haystack import with_page_anchors
 
 PAGE_TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=8)
@@ -110,3 +111,9 @@ def test_labels():
     assert made(["x"]).pages[0].label == "page 1"
     assert cut_lines("a\nb")[0].anchor == "[lines 1-2]"
     assert cut_lines("a")[0].anchor == "[line 1]"
+
+
+def test_ranges():
+    """Numbers of pages as people write them."""
+    assert page_ranges((1, 2, 3, 7, 9, 10)) == "1-3, 7, 9-10"
+    assert page_ranges(()) == ""

@@ -7,6 +7,7 @@ same file is the same tokens, so its prefix is read once.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,3 +105,14 @@ class Document:
     def pages_without_text(self) -> tuple[int, ...]:
         """Numbers of pages that hold no text: blank, or a picture (a scan)."""
         return tuple(page.number for page in self.pages if not page.text)
+
+
+def page_ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers in words: "1-3, 7"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

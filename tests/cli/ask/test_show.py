@@ -160,6 +160,12 @@ def test_the_documents_are_named_and_what_was_left_out():
     assert lines[-1] == "not read: 2 more"
 
 
+def test_pages_without_text_are_named():
+    """Blank, or a picture of text: nobody takes them for read."""
+    scan = document("", "words", "", "", name="scan.pdf")
+    assert documents_line([scan]).split("\n")[1] == ("scan.pdf: no text on 3 of its pages (1, 3-4)")
+
+
 def test_the_forecast_says_what_is_cached_and_how_long_it_takes():
     """Tokens of the context, cached ones and where, seconds."""
     nothing = Forecast(in_memory=0, on_disk=0, seconds=None)

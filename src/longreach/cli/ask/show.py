@@ -15,7 +15,7 @@ from longreach.cli.ask.heat import heat_levels, heat_strip, widen
 from longreach.cli.terminal import show_rate, show_seconds
 from longreach.documents.citations import Citation
 from longreach.documents.collection import Skipped
-from longreach.documents.types import Document
+from longreach.documents.types import Document, page_ranges
 
 if TYPE_CHECKING:
     from longreach.cli.ask.asker import Forecast
@@ -38,6 +38,7 @@ def documents_line(documents: Sequence[Document], skipped: Sequence[Skipped] = (
         rest = documents[MAX_NAMED:]
         named.append(f"{len(rest):,} more, {_pages(sum(len(d.pages) for d in rest))}")
     lines = [" · ".join(named)]
+    lines += [_no_text_line(d) for d in documents if d.kind == "pdf" and d.pages_without_text]
     lines += [f"not read: {item.name}: {item.reason}" for item in skipped[:MAX_NAMED]]
     if len(skipped) > MAX_NAMED:
         lines.append(f"not read: {len(skipped) - MAX_NAMED:,} more")

@@ -15,7 +15,7 @@ from longreach.documents.readers.needs import needed
 from longreach.documents.readers.pdf_forms import load_page
 from longreach.documents.readers.pdf_text import join_hyphens, tidy_page
 from longreach.documents.readers.png import write_png
-from longreach.documents.types import Heading, Page
+from longreach.documents.types import Heading, Page, page_ranges
 from longreach.errors import (
     BrokenDocumentError,
     EmptyDocumentError,
@@ -122,7 +122,7 @@ def _no_text(pdf: PdfDocument, name: str) -> Exception:
     pictured = tuple(n for n in range(1, len(pdf) + 1) if _has_picture(pdf, n))
     if not pictured:
         return EmptyDocumentError(name, "blank pages only", "give a file with text in it")
-    which = f"page {pictured[0]}" if len(pictured) == 1 else f"pages {ranges(pictured)}"
+    which = f"page {pictured[0]}" if len(pictured) == 1 else f"pages {page_ranges(pictured)}"
     problem = f"no text layer: {which} of {len(pdf)} hold pictures only (a scan)"
     advice = "recognise the text first, for instance: ocrmypdf IN.pdf OUT.pdf"
     return NoTextLayerError(name, pictured, problem, advice)
@@ -133,17 +133,6 @@ def _has_picture(pdf: PdfDocument, number: int) -> bool:
     found = next(iter(page.get_objects(max_depth=2)), None) is not None
     page.close()
     return found
-
-
-def ranges(numbers: tuple[int, ...]) -> str:
-    """Ascending numbers in words: "1-3, 7"."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][1] + 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
 def _headings(pdf: PdfDocument) -> Iterator[Heading]:

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from rich.table import Table
+
 from longreach.cli.ask.settings import OverLength
 from longreach.cli.chat.backend import Event
 from longreach.cli.chat.screen import Screen
@@ -86,7 +88,11 @@ class TerminalView:
         """See `View`."""
         if self._read_line is None:
             return None
-        self._screen.err.print(_CHOICE.format(num_tokens=num_tokens, max_tokens=max_tokens))
+        self._screen.err.print(
+            f"[bold]The documents do not fit:[/bold] {num_tokens:,} tokens, and the context holds "
+            f"{max_tokens:,}."
+        )
+        self._screen.err.print(_choices())
         while True:
             reply = self._read_line("s, m or q: ").strip().lower()
             if reply in ("q", "quit", ""):
@@ -112,8 +118,9 @@ class TerminalView:
             bar.stop()
 
 
-_CHOICE = """[bold]The documents do not fit:[/bold] {num_tokens:,} tokens, and the context holds \
-{max_tokens:,}.
-  [bold]s[/bold]earch      answer from the pages that speak of the question
-  [bold]m[/bold]ap-reduce  read all of it in parts, then join their answers
-  [bold]q[/bold]uit"""
+def _choices() -> Table:
+    table = Table.grid(padding=(0, 2, 0, 2))
+    table.add_row("[bold]s[/bold]earch", "answer from the pages that speak of the question")
+    table.add_row("[bold]m[/bold]ap-reduce", "read all of it in parts, then join their answers")
+    table.add_row("[bold]q[/bold]uit", "read nothing")
+    return table

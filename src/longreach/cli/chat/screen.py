@@ -22,7 +22,8 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Something about the conversation that is no part of it."""
-        self.err.print(text, style="dim", markup=False, soft_wrap=True)
+        wraps = not self.err.is_terminal  # a terminal breaks lines between words, a file nowhere
+        self.err.print(text, style="dim", markup=False, soft_wrap=wraps)
 
     def gap(self) -> None:
         """Some air between two turns."""

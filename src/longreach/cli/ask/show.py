@@ -45,6 +45,13 @@ def documents_line(documents: Sequence[Document], skipped: Sequence[Skipped] = (
     return "\n".join(lines)
 
 
+def _no_text_line(document: Document) -> str:
+    """Blank pages, or pictures of text: nobody should take them for read."""
+    missing = document.pages_without_text
+    which = textwrap.shorten(page_ranges(missing), 60, placeholder=" …")
+    return f"{document.name}: no text on {len(missing):,} of its pages ({which})"
+
+
 def forecast_line(model: str, num_tokens: int, limit: int, forecast: Forecast) -> str:
     """What a prompt will take: its share of the context, what is cached, how long it will read."""
     parts = [f"{model}: {num_tokens:,} of {limit:,} tokens"]

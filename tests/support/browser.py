@@ -13,8 +13,8 @@ ARGUMENTS = [
 REPORT = """addEventListener("securitypolicyviolation", (event) => {
     console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
 });"""
-EXPECTED = "Failed to load resource: the server responded with a status of"
-"""What the browser itself says of an answer that is an error; the page tells the reader."""
+EXPECTED = "Failed to load resource: "
+"""What the browser itself says of an error, or of no answer; the page tells the reader."""
 
 
 class Watch:
@@ -103,7 +103,8 @@ class ScriptedServer:
     """Answers in place of a server's API. `routes` goes to `open_page`.
 
     answer: events of the next answers. failure: (status, error) in place of them. loading: whether
-    the model still does. asked: bodies of the chats so far; pins: of the pins. All may be changed.
+    the model still does. away: whether nothing answers. asked: bodies of the chats so far; pins: of
+    the pins. All may be changed.
     """
 
     def __init__(self, *, documents=(), pages=(), answer=(), estimate=None):
@@ -112,14 +113,14 @@ class ScriptedServer:
         self.answer = list(answer)
         self.estimate = estimate or {}
         self.failure = None
-        self.loading = False
+        self.loading = self.away = False
         self.asked = []
         self.pins = []
 
     @property
     def routes(self):
         """(pattern of addresses, handler), later ones first."""
-        return [
+        handlers = [
             ("**/v1/models", self._models),
             ("**/v1/estimate", self._estimate),
             ("**/v1/chat/completions", self._chat),
@@ -127,6 +128,10 @@ class ScriptedServer:
             ("**/v1/documents**", self._documents),
             ("**/v1/documents/**", self._document),
         ]
+        return [(pattern, self._unless_away(handler)) for pattern, handler in handlers]
+
+    def _unless_away(self, handler):
+        return lambda route: route.abort() if self.away else handler(route)
 
     def _models(self, route):
         if self.loading:

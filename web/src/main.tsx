@@ -6,11 +6,11 @@ import { followLanguage } from "./i18n/index.ts";
 import { followDraft } from "./state/estimate.ts";
 import { followKeys } from "./state/keyboard.ts";
 import { followTheme } from "./state/preferences.ts";
-import { connect } from "./state/server.ts";
+import { followServer } from "./state/server.ts";
 
 followTheme();
 followLanguage();
 followKeys();
 followDraft();
 render(<App />, document.getElementById("app")!);
-void connect();
+followServer();

@@ -302,3 +302,19 @@ def test_a_model_that_loads_is_waited_for(url, open_page):
     server.loading = False
     expect(page.locator(".model")).to_contain_text("Qwen2.5-7B-Instruct-1M")
     expect(page.get_by_text("The model is loading…")).to_have_count(0)
+
+
+def test_a_server_that_went_is_found_again(url, open_page):
+    """The answer that failed says so, the banner too, until it is there again."""
+    server = scripted()
+    page = open_page(url, server=server)
+    expect(page.locator(".model")).to_be_visible()
+    server.away = True
+    ask(page, "How long?", wait=False)
+    expect(page.locator(".answer.is-failed")).to_contain_text("Is it running?")
+    banner = page.get_by_text("The server does not answer. Trying again…")
+    expect(banner).to_be_visible()
+    server.away = False
+    expect(banner).to_have_count(0)
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.locator(".answer.is-done")).to_contain_text("ninety days")

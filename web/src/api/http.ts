@@ -1,5 +1,10 @@
+import { signal } from "@preact/signals";
+
 import { isAbort, toApiError, unreachable } from "./errors.ts";
 import { askForKey, currentKey } from "./key.ts";
+
+/** Whether the last request got an answer, whatever it was. */
+export const isReachable = signal(true);
 
 /** An address of the server, wherever a proxy has put this page. */
 export function address(path: string): string {
@@ -26,9 +31,13 @@ export async function call(path: string, init: RequestInit = {}): Promise<Respon
 
 async function attempt(path: string, init: RequestInit): Promise<Response> {
   try {
-    return await fetch(address(path), { ...init, headers: { ...init.headers, ...withKey() } });
+    const headers = { ...init.headers, ...withKey() };
+    const response = await fetch(address(path), { ...init, headers });
+    isReachable.value = true;
+    return response;
   } catch (error) {
     if (isAbort(error)) throw error;
+    isReachable.value = false;
     throw unreachable();
   }
 }

@@ -1,6 +1,7 @@
 import { computed, signal } from "@preact/signals";
 
 import * as api from "../api/documents.ts";
+import { isReachable } from "../api/http.ts";
 import type { DocumentInfo } from "../api/types.ts";
 import { t } from "../i18n/index.ts";
 import { announce } from "./announce.ts";
@@ -27,7 +28,7 @@ export async function refreshDocuments(): Promise<void> {
   try {
     documents.value = await api.listDocuments();
   } catch (error) {
-    notify(error);
+    if (isReachable.value) notify(error); // else the banner tells
   }
 }
 

@@ -1,7 +1,8 @@
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 
 import { getModel } from "../api/chat.ts";
 import { ApiError } from "../api/errors.ts";
+import { isReachable } from "../api/http.ts";
 import type { ModelInfo } from "../api/types.ts";
 import { refreshDocuments } from "./documents.ts";
 
@@ -11,8 +12,17 @@ export const modelName = computed(() => model.value?.id ?? "");
 /** loading: the model is. away: nothing answers. */
 export const serverState = signal<"unknown" | "loading" | "away" | "ready">("unknown");
 
+/** Know the server, and find it again when it was away. */
+export function followServer(): void {
+  void connect();
+  effect(() => {
+    if (!isReachable.value && serverState.peek() === "ready") void connect();
+  });
+}
+
 /** Ask until the server answers. */
-export async function connect(): Promise<void> {
+async function connect(): Promise<void> {
+  serverState.value = "unknown";
   for (;;) {
     try {
       model.value = await getModel();

@@ -133,7 +133,7 @@ FLAGS = {
     "list": "--json",
     "rm": "--yes",
     "ps": "--api-key --base-url --json",
-    "bench": "--decode --engines --json --output --prefill --rounds --shape",
+    "bench": "--decode --engines --json --layers --output --prefill --rounds --shape",
     "bench serve": "--api-key --backend --base-url --dataset-name --ignore-eos --json "
     "--max-concurrency --metric-percentiles --mixed-prefill --model --num-chats --num-prompts "
     "--overhead --percentile-metrics --random-input-len --random-output-len --request-rate "

@@ -25,7 +25,7 @@ from longreach.errors import (
 )
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfDocument  # type: ignore[import-untyped]
+    from pypdfium2 import PdfDocument
 
 _LOCK = threading.Lock()
 MAX_PICTURE_PIXELS = 40_000_000
@@ -89,7 +89,7 @@ def _opened(data: bytes, name: str, password: str | None) -> Iterator[PdfDocumen
 
 
 def _not_opened(error: Any, name: str, password: str | None) -> Exception:
-    import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
+    import pypdfium2.raw as pdfium
 
     if getattr(error, "err_code", None) != pdfium.FPDF_ERR_PASSWORD:
         return _broken(name, str(error))

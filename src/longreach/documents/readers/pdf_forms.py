@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfDocument, PdfPage  # type: ignore[import-untyped]
+    from pypdfium2 import PdfDocument, PdfPage
 
 
 def load_page(pdf: PdfDocument, index: int) -> PdfPage:
     """A page (index from 0) with what was typed into it; the file itself stays as it is."""
-    import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
+    import pypdfium2.raw as pdfium
 
     page = pdf[index]
     if not _is_typed_into(page):

@@ -25,7 +25,7 @@ def read_xlsx(data: bytes, name: str, limits: Limits) -> tuple[Page, ...]:
     """
     check_archive(data, name, limits)
     with needed("openpyxl", name, "xlsx"):
-        import openpyxl  # type: ignore[import-untyped]
+        import openpyxl
     lines: list[str] = []
     size = 0
     try:

@@ -37,11 +37,11 @@ def test_typography_is_folded_away(source, folded):
 @settings(deadline=None)
 @given(st.text(ALPHABET, max_size=60))
 def test_every_character_leads_back(source):
-    """Starts and ends go forward through the source, and every character has a source."""
+    """Each stands for a stretch of the source, and these stretches go forward."""
     result = fold(source)
-    assert len(result.text) == len(result.starts) == len(result.ends)
-    assert list(result.starts) == sorted(result.starts)
-    assert all(0 <= a < b <= len(source) for a, b in zip(result.starts, result.ends, strict=True))
+    spans = [result.span_of(at) for at in range(len(result.text))]
+    assert spans == sorted(spans)
+    assert all(0 <= start < end <= len(source) for start, end in spans)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ says where to look.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -34,7 +34,8 @@ class Citation:
     those found. document: index, page: number; both None for a quote that stands nowhere and for
     which no page is named. verified: see above; never of what was located. [start, end): in that
     page's text, empty where the quote does not stand there. named_page: what the answer says.
-    num_pages: pages on which it stands. share: of the attention that fell on the page, if measured.
+    num_pages: pages on which it stands: of those named, if on any of them, else of all. share: of
+    the attention that fell on the page, if measured.
     """
 
     kind: Literal["quoted", "located"]
@@ -106,24 +107,22 @@ class _Verifier:
         return self._shares.get((document, page))
 
     def check(self, quote: Quote) -> Citation:
-        """The quote with the best place for it."""
+        """The quote with the best place for it: on a named page, else wherever it stands."""
         folded = fold_quote(quote.text)
-        places = list(self._places(folded))
         named = [] if quote.reference is None else list(self._named(quote.reference))
-        on_named = [place for place in places if (place.document, place.page) in named]
-        if quote.reference is not None:
-            verified = bool(on_named)
-        else:
-            verified = len(places) == 1 or (bool(places) and _is_long(folded))
-        best = next(iter(on_named or places), None)
-        if best is None and named:
-            best = _Place(*named[0], 0, 0)
+        places = list(self._places(folded, named))
+        is_verified = bool(places)
+        if not places:
+            places = list(self._places(folded, self._all))
+            is_single = len(places) == 1 or (bool(places) and _is_long(folded))
+            is_verified = quote.reference is None and is_single
+        best = places[0] if places else _Place(*named[0], 0, 0) if named else None
         return Citation(
             kind="quoted",
             quote=quote.text,
             document=None if best is None else best.document,
             page=None if best is None else best.page.number,
-            verified=verified,
+            verified=is_verified,
             start=0 if best is None else best.start,
             end=0 if best is None else best.end,
             named_page=named[0][1].number if named else _first_number(quote.reference),
@@ -131,12 +130,17 @@ class _Verifier:
             share=None if best is None else self.share(best.document, best.page.number),
         )
 
-    def _places(self, folded_quote: str) -> Iterator[_Place]:
+    def _places(self, folded_quote: str, pages: Iterable[tuple[int, Page]]) -> Iterator[_Place]:
+        for index, page in pages:
+            span = self._page(page).find(folded_quote)
+            if span is not None:
+                yield _Place(index, page, *span)
+
+    @property
+    def _all(self) -> Iterator[tuple[int, Page]]:
         for index, document in enumerate(self._documents):
             for page in document.pages:
-                span = self._page(page).find(folded_quote)
-                if span is not None:
-                    yield _Place(index, page, *span)
+                yield index, page
 
     def _page(self, page: Page) -> FoldedText:
         return self._fold(page.text)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 # Characters of scripts that put no space between words.
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -21,29 +22,39 @@ QUOTE_MARKS = "'\"`´‘’‚‛“”„‟«»‹›「」『』＂＇"
 _INVISIBLE = "\u00ad\u200b-\u200d\u2060\ufeff"
 _GAP = rf"[\s{_INVISIBLE}{re.escape(QUOTE_MARKS)}]"
 
-_CHANGED = re.compile(
-    rf"""
+_RULES = rf"""
       (?P<hyphen>     (?<=[^\W\d_]) [-\u2010\u2011\u00ad] (?:\s*\n\s*)? (?=[^\W\d_]) )
     | (?P<line_end>   (?<=\S) [-\u2010\u2011] \s*\n\s* (?=\S) )
     | (?P<apostrophe> (?<=\w) ['’‘´`＇] (?=\w) )
     | (?P<nothing>    (?<=[{UNSPACED}]) {_GAP}+ | {_GAP}+ (?=[{UNSPACED}]) | \*\* )
     | (?P<gap>        {_GAP}{{2,}} | (?![ ]) {_GAP} )
     | (?P<dash>       [\u2010-\u2015\u2212] )
-    | (?P<composed>   [^\W\d_][\u0300-\u036f]+ | [\u0130\u2026\ufb00-\ufb06\uff01-\uff5e] )
-    """,
-    re.VERBOSE,
+    | (?P<width>      [\u0130\u2026\ufb00-\ufb06\uff01-\uff5e] )
+"""
+# What none of the rules begins with is passed over quickly.
+_PLAIN = rf"[\w.,;:()\[\]{{}}=/<>+{UNSPACED}]"
+_CHANGED = re.compile(
+    rf"(?!(?![\u0130\ufb00-\ufb06\uff01-\uff5e]){_PLAIN})(?:{_RULES})", re.VERBOSE
+)
+_MARK = re.compile(r"[\u0300-\u036f]")
+_CHANGED_WITH_MARKS = re.compile(
+    rf"(?P<composed> [^\W\d_][\u0300-\u036f]+ ) | {_RULES}", re.VERBOSE
 )
 _AS = {"hyphen": "", "line_end": "-", "apostrophe": "'", "nothing": "", "dash": "-"}
 
 
 @dataclass(frozen=True)
 class FoldedText:
-    """A text made comparable. starts, ends: where each of its characters stood in the source."""
+    """A text made comparable, in runs that lead back to its source.
+
+    offsets: where each run begins in `text`. spans: [start, end) of each in `source`; one of the
+    same length stands for it character by character, another as a whole.
+    """
 
     source: str
     text: str
-    starts: array[int] = field(repr=False)
-    ends: array[int] = field(repr=False)
+    offsets: list[int] = field(repr=False)
+    spans: list[tuple[int, int]] = field(repr=False)
 
     def find(self, quote: str) -> tuple[int, int] | None:
         """[start, end) in the source of the first place where `quote`, folded, stands.
@@ -53,40 +64,49 @@ class FoldedText:
         """
         at = self.text.find(quote) if quote else -1
         while at >= 0:
-            start, end = self.starts[at], self.ends[at + len(quote) - 1]
+            start, end = self.span_of(at)[0], self.span_of(at + len(quote) - 1)[1]
             if _is_whole(self.source, start, end):
                 return start, end
             at = self.text.find(quote, at + 1)
         return None
 
+    def span_of(self, at: int) -> tuple[int, int]:
+        """[start, end) of the source that the character at `at` of the text stands for."""
+        run = bisect_right(self.offsets, at) - 1
+        start, end = self.spans[run]
+        stop = self.offsets[run + 1] if run + 1 < len(self.offsets) else len(self.text)
+        if stop - self.offsets[run] != end - start:
+            return start, end
+        place = start + at - self.offsets[run]
+        return place, place + 1
+
 
 def fold(source: str) -> FoldedText:
     """The text as it is compared (see above), with its way back."""
+    rules = _CHANGED_WITH_MARKS if _MARK.search(source) else _CHANGED
     pieces: list[str] = []
-    starts, ends = array("q"), array("q")
+    spans: list[tuple[int, int]] = []
     at = 0
-
-    def put(piece: str, start: int, end: int) -> None:
-        pieces.append(piece)
-        if len(piece) == end - start:  # character by character
-            starts.extend(range(start, end))
-            ends.extend(range(start + 1, end + 1))
-        else:
-            starts.extend([start] * len(piece))
-            ends.extend([end] * len(piece))
-
-    for match in _CHANGED.finditer(source):
-        put(source[at : match.start()].lower(), at, match.start())
-        at = match.end()
-        put(_replaced(str(match.lastgroup), match.group()), match.start(), at)
-    put(source[at:].lower(), at, len(source))
-    return FoldedText(source, "".join(pieces), starts, ends)
+    for match in rules.finditer(source):
+        start, end = match.span()
+        if at < start:
+            pieces.append(source[at:start].lower())
+            spans.append((at, start))
+        if piece := _replaced(str(match.lastgroup), match.group()):
+            pieces.append(piece)
+            spans.append((start, end))
+        at = end
+    if at < len(source):
+        pieces.append(source[at:].lower())
+        spans.append((at, len(source)))
+    offsets = list(accumulate(map(len, pieces), initial=0))[:-1]
+    return FoldedText(source, "".join(pieces), offsets, spans)
 
 
 def _replaced(kind: str, text: str) -> str:
     if kind == "gap":
         return " " if any(map(str.isspace, text)) else ""
-    if kind == "composed":
+    if kind in ("composed", "width"):
         return unicodedata.normalize("NFKC", text).lower()
     return _AS[kind]
 

@@ -104,7 +104,7 @@ SPEED_FLAGS = (
     Flag(
         names=("--max-inter-token-ms",),
         help="Aim for so long a step while answers are written, however long a prompt is being "
-        "read; a prompt alone gets 20 of them, which makes it slower. 0: no aim.",
+        "read: the less, the slower that goes. 0: no aim.",
         type=float,
         default=0.0,
         panel=_SPEED,

@@ -79,10 +79,11 @@ class DocumentsTooLongError(ContextLengthError):
     ) -> None:
         super().__init__(num_prompt_tokens, max_tokens, max_model_len)
         self.advice = advice
-        self.args = (
+        message = (
             f"the documents and the question have {num_prompt_tokens:,} tokens and the answer may "
-            f"take {max_tokens:,} more, but the context holds {max_model_len:,}: {advice}",
+            f"take {max_tokens:,} more, but the context holds {max_model_len:,}: {advice}"
         )
+        self.args = (message,)
 
 
 class MemoryPlanError(LongreachError):

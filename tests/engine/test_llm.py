@@ -18,7 +18,7 @@ from longreach import (
     SamplingParams,
 )
 from longreach.engine import sparse_choice
-from longreach.ops.sparse import measure_recall
+from longreach.ops.sparse import measure_recalls
 
 
 def greedy(max_tokens=12, **others):
@@ -551,8 +551,8 @@ def test_sparse_slices_reach_the_recall_of_one_slice(open_llm, long_dca, monkeyp
     measured = []
     monkeypatch.setattr(
         sparse_choice,
-        "measure_recall",
-        lambda *args: measured.append(args) or measure_recall(*args),
+        "measure_recalls",
+        lambda *args: measured.append(args) or measure_recalls(*args),
     )
     options = {"sparse_min_tokens": 0, "sparse_recall": 0.6}
     (one,) = open_llm(long_dca, **options).generate(prompt(4000), greedy(1))

@@ -33,6 +33,7 @@ def test_every_page_is_found():
         assert len(piece.strip()) >= len(expected) - 2
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("ab .\n\u00e9e\u0301\u4e2d<|im_end|>", max_size=30), min_size=1, max_size=5)
 )

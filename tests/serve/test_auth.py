@@ -112,6 +112,23 @@ def test_cors_is_off_unless_asked_for(make_client):
     assert answer.headers["access-control-allow-origin"] == "https://page"
 
 
+def test_a_page_of_another_site_sets_nothing_to_work(make_client):
+    """What a browser says another site's page sent is refused, unless its origin is allowed."""
+    foreign = {"Origin": "https://page", "Sec-Fetch-Site": "cross-site"}
+    closed, opened = make_client(), make_client(allowed_origins=("https://page",))
+    refused = closed.post("/v1/files", headers=foreign, files={"file": b"x"})
+    assert refused.status_code == 403
+    assert refused.json()["error"]["code"] == "cross_site_request"
+    assert "--allowed-origins" in refused.json()["error"]["message"]
+    assert closed.post("/v1/messages", headers=foreign, json={}).json()["type"] == "error"
+    assert closed.get("/v1/models", headers=foreign).status_code == 200
+    own = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+    prompt = {"prompt": "hello"}
+    assert closed.post("/tokenize", headers=own, json=prompt).status_code == 200
+    assert closed.post("/tokenize", json=prompt).status_code == 200
+    assert opened.post("/tokenize", headers=foreign, json=prompt).status_code == 200
+
+
 @pytest.mark.parametrize("prefix", ["", "/api"])
 def test_a_proxy_may_take_its_prefix_away_or_not(make_client, prefix):
     """--root-path: the same routes, public or guarded, behind both kinds of proxy."""

@@ -17,6 +17,7 @@ from longreach.serve.context import ServerContext, context_of
 from longreach.serve.errors import ApiError, ErrorBody, clip, is_expected, to_api_error
 from longreach.serve.http import error_response, route_path
 from longreach.serve.middleware import RequestMiddleware
+from longreach.serve.origins import OriginMiddleware
 from longreach.serve.routes import (
     anthropic,
     batches,
@@ -101,6 +102,7 @@ def _error_bodies() -> dict[str, ErrorBody]:
 def _add_middleware(app: FastAPI, context: ServerContext) -> None:
     """The last one added is the first to see a request."""
     app.add_middleware(AuthMiddleware, context=context)
+    app.add_middleware(OriginMiddleware, context=context)
     if context.settings.allowed_origins:
         # Preflights carry no key, so this stands before the keys.
         app.add_middleware(

@@ -113,6 +113,16 @@ def invalid_key() -> ApiError:
     )
 
 
+def cross_site() -> ApiError:
+    """403: the page of another site sent this."""
+    return ApiError(
+        403,
+        "A web page of another site sent this request. If it may, start the server with "
+        "--allowed-origins and its origin.",
+        code="cross_site_request",
+    )
+
+
 def unavailable(message: str, code: str, retry_after_s: float = RETRY_AFTER_S) -> ApiError:
     """503: not now; the same request may work later."""
     headers = {"Retry-After": str(max(1, round(retry_after_s)))}

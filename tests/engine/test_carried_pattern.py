@@ -179,10 +179,21 @@ def test_a_dropped_check_is_made_again(spied):
 def test_newer_keys_are_kept_until_they_cost_more_than_a_choice():
     """All keys after the choice are whole tile diagonals; half their square bounds the reach."""
     group = GroupPattern(columns=torch.arange(30), tile_diagonals=torch.arange(2))
-    made = chosen(Pattern((group, None)), torch.ones(4), 4096, 4352, layer=0)
+    made = chosen(Pattern((group, None)), torch.ones(4), range(4096, 4352), 0, 0.9)
     assert made.up_to(5376).groups[0].tile_diagonals.tolist() == list(range(8))
     assert made.without_newer().up_to(5376).groups[0] is group
     assert made.up_to(5376).groups[1] is None
     assert [made.reaches(stop, 32768) for stop in (4864, 4992)] == [True, False]
     assert made.without_newer().reaches(4096 + 32768, 32768)
     assert not made.without_newer().reaches(4097 + 32768, 32768)
+
+
+def test_a_choice_that_its_held_out_rows_refute_is_measured_at_once():
+    """Eight rows may choose badly: below the target, the very next slice measures again."""
+    group = GroupPattern(columns=torch.arange(30), tile_diagonals=torch.arange(2))
+    recall_N = torch.tensor([1.0, 0.895])
+    due = {
+        target: chosen(Pattern((group,)), recall_N, range(4096, 4352), 7, target).is_due(4353)
+        for target in (0.9, 0.8, 0.0)
+    }
+    assert due == {0.9: True, 0.8: False, 0.0: False}

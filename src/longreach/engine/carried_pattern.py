@@ -67,8 +67,13 @@ class CarriedPattern:
         return replace(self, recall_N=recall_N, checked=stop + CHECK_EVERY, as_of=stop)
 
 
-def chosen(pattern: Pattern, recall_N: Tensor, start: int, stop: int, layer: int) -> CarriedPattern:
-    """What the slice [start, stop) chose in a layer."""
-    made = CarriedPattern(pattern, start, stop, recall_N, checked=stop, as_of=stop)
+def chosen(
+    pattern: Pattern, recall_N: Tensor, rows: range, layer: int, target: float
+) -> CarriedPattern:
+    """What the slice of these rows chose in a layer; measured again at once if below the target."""
+    stop = rows.stop
+    made = CarriedPattern(pattern, rows.start, stop, recall_N, checked=stop, as_of=stop)
+    if float(recall_N.min()) < target:
+        return made
     soon = CHECK_EVERY * (layer % STAGGER + 1) // STAGGER
     return replace(made, checked=stop + (CHECK_EVERY if made.has_dense_groups else soon))

@@ -195,8 +195,9 @@ class SparseRows:
     def _select(self, layer: int, q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta) -> Pattern:
         selection = self._selection(layer, q_TNH, k_GSH, meta)
         self.stats.add_recall(selection.recall_N, meta.length)
+        rows = range(meta.start, meta.num_keys)
         self._carried[layer] = chosen(
-            selection.pattern, selection.recall_N, meta.start, meta.num_keys, layer
+            selection.pattern, selection.recall_N, rows, layer, self.wanted.target
         )
         return selection.pattern
 

@@ -25,8 +25,9 @@ class Softmax(Protocol):
     """Running attention of M rows: `online.OnlineSoftmax` or `fused.FusedSoftmax`.
 
     rotate(rotation, target_MH) writes the queries of one rotation, scaled to base-2 logits.
-    needs_maximum: begin() must be told row maxima before the first add(). Rows begin in ascending
-    order, by their own keys. may_empty: the mask may leave rows without a key.
+    needs_maximum: begin() must be told row maxima before the first add(). most_keys: how many keys
+    so many rows may add() before it gets slower. Rows begin in ascending order, by their own keys.
+    may_empty: the mask may leave rows without a key.
     """
 
     needs_maximum: ClassVar[bool]
@@ -39,6 +40,9 @@ class Softmax(Protocol):
         scratch: AttentionScratch,
         rotate: Callable[[int, Tensor], None],
     ) -> None: ...
+
+    @staticmethod
+    def most_keys(num_rows: int, dtype: torch.dtype, device: torch.device) -> int: ...
 
     def maximum(
         self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None

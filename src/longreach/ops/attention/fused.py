@@ -17,6 +17,7 @@ from torch import Tensor
 
 from longreach.ops.attention.scratch import AttentionScratch
 
+MOST_KEYS = 2**16
 KERNEL = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 """(q, k, v, *, attn_mask, scale) -> (out, lse), all [batch, heads, rows, head_dim]."""
 
@@ -44,6 +45,11 @@ class FusedSoftmax:
         self._begun = 0
         self.out_MH = scratch.take("out", self._shape, self._wide)
         self.lse_M = scratch.take("lse", (num_rows,), self._wide)
+
+    @staticmethod
+    def most_keys(num_rows: int, dtype: torch.dtype, device: torch.device) -> int:
+        """Many: the kernel cuts them itself."""
+        return MOST_KEYS
 
     def maximum(self, rows: slice, rotation: int, k_KH: Tensor, mask_MK: Tensor | None) -> Tensor:
         """Largest base-2 logit of each row; nothing here needs it."""

@@ -24,6 +24,9 @@ from longreach.ops.attention.scratch import AttentionScratch
 
 SHIFT_COLUMNS = 32
 SUM_PIECE = 512
+CACHED_KEYS, CACHED_BYTES = 4096, 4 * 2**20
+"""Keys, and bytes of scores, of one tile on a CPU."""
+MOST_KEYS = 2**16
 
 
 class _Limits(NamedTuple):
@@ -66,6 +69,13 @@ class OnlineSoftmax:
         self.out_MH = scratch.take("out", self._shape, self._wide)
         self.sum_M = scratch.take("sum", (num_rows,), self._wide)
         self.shift_M = scratch.take("shift", (num_rows,), self._wide)
+
+    @staticmethod
+    def most_keys(num_rows: int, dtype: torch.dtype, device: torch.device) -> int:
+        """Keys whose scores, and which themselves, stay in a CPU's caches; elsewhere many."""
+        if device.type != "cpu":
+            return MOST_KEYS
+        return min(CACHED_KEYS, CACHED_BYTES // (num_rows * dtype.itemsize))
 
     def queries(self, rotation: int) -> Tensor:
         """Queries [M, W] of one rotation; columns from H on hold -shift and zeros."""

@@ -27,7 +27,7 @@ from longreach.ops.pattern import Pattern
 
 TARGET_ROWS = 2048
 TARGET_SCORES = 4 * 2**20
-"""Rows of a block, and scores of a tile: what a core's caches hold of them."""
+"""Rows of a block, and scores of a tile at most."""
 SINKS = 64
 """First keys of the text, where outliers live: looked at before a row's shift is chosen."""
 
@@ -65,8 +65,10 @@ def attend_blocks(
             block.write(out_TNH[rows, mine], None if lse_TN is None else lse_TN[rows, mine])
 
 
-def _keys_at_once(block: Block) -> int:
-    keys = TARGET_SCORES // block.num_rows // MASK_POSITIONS * MASK_POSITIONS
+def _keys_at_once(block: Block, num_rows: int) -> int:
+    like = block.q_PRH
+    most = block.softmax.most_keys(num_rows, like.dtype, like.device)
+    keys = min(TARGET_SCORES // num_rows, most) // MASK_POSITIONS * MASK_POSITIONS
     return max(MASK_POSITIONS, keys)
 
 
@@ -81,7 +83,7 @@ def _attend_dense(block: Block) -> None:
     for rows, span, mask_MK in own:
         block.add(rows, [span], mask_MK)
     for span in spans_between(0, block.start, block.start, block.meta.geometry):
-        for tile in tiles(span, _keys_at_once(block)):
+        for tile in tiles(span, _keys_at_once(block, block.num_rows)):
             block.add(slice(None), [tile])
 
 
@@ -104,10 +106,10 @@ def _attend_kept(block: Block, kept: KeptBlock) -> None:
     own = [(a, b, span) for (a, b), span in kept.own_tiles()]
     parts = [(block.rows(a, b), span, block.causal_mask(b - a)) for a, b, span in own]
     _begin(block, parts, kept.shared_sinks(SINKS))
-    size = _keys_at_once(block)
+    size = _keys_at_once(block, block.num_rows)
     for (a, _, own_span), (rows, _, causal_MK) in zip(own, parts, strict=True):
         block.add(rows, [own_span], causal_MK)
-        more = size * block.num_rows // (rows.stop - rows.start)
+        more = _keys_at_once(block, rows.stop - rows.start)
         for spans in kept.tiles_before(own_span.start, a, more):
             block.add(rows, spans)
     for rotation, slots_K, mask_MK in kept.columns(size, block.heads, block.q_PRH.dtype):

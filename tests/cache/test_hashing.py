@@ -1,12 +1,15 @@
 """A page's name is all that its content depends on."""
 
+from array import array
 from dataclasses import dataclass
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from longreach.cache import HashChain, fingerprint
-from longreach.cache.hashing import chain_seed
+from longreach.cache.hashing import PageName, chain_seed, num_shared_tokens
 
 PARTS = {
     "model": "m",
@@ -111,3 +114,70 @@ def test_large_token_ids():
     assert digests([150000] * 4) != digests([150001] * 4)
     with pytest.raises(OverflowError):
         digests([2**31] * 4)
+
+
+def int32(*tokens):
+    return array("i", tokens).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("page", "num_tokens", "held"),
+    [(0, 0, []), (0, 3, [0, 1, 2]), (0, 9, [0, 1, 2, 3]), (1, 6, [4, 5]), (1, 8, [4, 5, 6, 7])],
+)
+def test_a_page_is_named_by_what_it_holds(page, num_tokens, held):
+    """A name has the tokens that are there and the digest before them; a full page's is known."""
+    chain = HashChain(b"seed", 4)
+    chain.append(range(9))
+    name = chain.name_of(page, num_tokens)
+    assert name.tokens == int32(*held)
+    assert name.parent == chain.parent_of(page)
+    assert name.is_first is (page == 0)
+    assert (name.digest in chain.digests) is (len(held) == 4)
+    assert name == chain.name_of(page, num_tokens)
+    assert (name.digest == chain.digests[page]) is (len(held) == 4)
+
+
+def test_the_seed_comes_before_the_first_page():
+    """The parent of a page is the digest before it; of the first one it is the seed."""
+    chain = HashChain(b"seed", 4)
+    chain.append(range(8))
+    assert [chain.parent_of(page) for page in range(3)] == [b"seed", *chain.digests]
+
+
+def test_an_unfinished_page_is_named_as_if_pages_were_so_long():
+    """Its digest is that of the chain's formula over the tokens that it has."""
+    chain = HashChain(b"seed", 4)
+    chain.append(range(3))
+    assert chain.name_of(0, 3).digest == digests(range(3), page_size=3)[0]
+    assert len({chain.name_of(0, count).digest for count in range(4)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("held", "others", "extends"),
+    [
+        ([1, 2, 3], [1, 2], True),
+        ([1, 2, 3], [], True),
+        ([1, 2, 3], [1, 2, 3], False),
+        ([1, 2], [1, 2, 3], False),
+        ([1, 2, 3], [1, 3], False),
+    ],
+)
+def test_extending_is_holding_all_and_more(held, others, extends):
+    """A page extends a sibling that has fewer tokens, all of them its own first ones."""
+    name, other = (
+        PageName(b"", b"seed", int32(*tokens), is_first=True) for tokens in (held, others)
+    )
+    assert name.extends(other) is extends
+
+
+ids = st.lists(st.sampled_from([0, 1, 256, 2**31 - 1, -1]), max_size=20)
+
+
+@given(common=ids, left=ids, right=ids)
+def test_shared_tokens_are_counted_whole(common, left, right):
+    """As many as a loop over the ids counts, however alike the bytes of two ids are."""
+    left, right = common + left, common + right
+    shared = 0
+    while shared < min(len(left), len(right)) and left[shared] == right[shared]:
+        shared += 1
+    assert num_shared_tokens(int32(*left), int32(*right)) == shared

@@ -33,24 +33,26 @@ def remember(cache, tokens, made=DENSE, **names):
     ("computed", "asked", "found"),
     [
         (0, 9, 0),
-        (1, 9, 0),
-        (PAGE - 1, 9, 0),
+        (1, 9, 1),
+        (PAGE - 1, 9, PAGE - 1),
         (PAGE, 9, PAGE),
-        (PAGE + 1, 9, PAGE),
-        (2 * PAGE, 2 * PAGE, PAGE),
+        (PAGE + 1, 9, PAGE + 1),
+        (2 * PAGE, 2 * PAGE, 2 * PAGE - 1),
         (2 * PAGE, 2 * PAGE + 1, 2 * PAGE),
-        (2 * PAGE, PAGE, 0),
+        (2 * PAGE, PAGE, PAGE - 1),
         (2 * PAGE, 1, 0),
         (2 * PAGE, 0, 0),
     ],
 )
-def test_page_boundaries(computed, asked, found):
-    """Only full pages are found, and the last token asked for is always left to compute."""
+def test_every_token_but_the_last_is_found(computed, asked, found):
+    """To the token, within a page too; the last token asked for is always left to compute."""
     cache = make_cache()
     remember(cache, range(computed))
     prefix = cache.match_prefix(range(asked))
     assert prefix.num_tokens == found
-    assert len(prefix.pages) * PAGE == found
+    assert len(prefix.pages) == found // PAGE
+    assert prefix.in_full_pages().num_tokens == found // PAGE * PAGE
+    assert (prefix.shared is not None) == (found % PAGE > 0)
 
 
 def test_matching_changes_nothing():
@@ -137,8 +139,7 @@ def test_dense_rows_on_a_sparse_prefix_stay_sparse():
     cache = make_cache()
     remember(cache, range(4), LOW)
     table = cache.open_table(range(12))
-    cache.attach_prefix(table, cache.match_table(table, LOW))
-    cache.extend(table, 12)
+    cache.start(table, cache.match_table(table, LOW), 12)
     cache.commit(table, 12, DENSE)
     cache.release(table)
     assert cache.match_prefix(range(13), wanted=LOW).num_tokens == 12
@@ -153,11 +154,137 @@ def test_reused_pages_are_shared():
     cache = make_cache()
     first = compute(cache, range(8))
     second = cache.open_table([*range(8), 50])
-    cache.attach_prefix(second, cache.match_table(second, DENSE))
-    cache.extend(second, 9)
+    cache.start(second, cache.match_table(second, DENSE), 9)
     assert second.pages[:2] == first.pages
     assert cache.stats().num_owned == 3
     cache.check([first, second])
+
+
+def make_pool(num_pages=16):
+    """A pool in which every row of every tensor is another one."""
+    pool = KVPool(
+        num_layers=2,
+        num_kv_heads=2,
+        head_dim=3,
+        num_pages=num_pages,
+        page_size=PAGE,
+        dtype=torch.float32,
+    )
+    for at, tensor in enumerate((*pool.k, *pool.v)):
+        tensor.copy_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(at)))
+    return pool
+
+
+@pytest.mark.parametrize("num_shared", [1, 2, 3])
+def test_shared_tokens_are_copied(num_shared):
+    """To the bit, into a page of the request's own; no other row is written, and none is shared."""
+    pool = make_pool()
+    cache = make_cache(pool=pool)
+    remember(cache, range(8))
+    before = [tensor.clone() for tensor in (*pool.k, *pool.v)]
+    table = cache.open_table([*range(4 + num_shared), 50, 51, 52, 53])
+    prefix = cache.match_table(table, DENSE)
+    cache.start(table, prefix, 8 + num_shared)
+    assert prefix.num_tokens == table.num_computed == 4 + num_shared
+    source, own = prefix.shared.page, table.pages[1]
+    assert table.pages[0] == prefix.pages[0]
+    assert own != source
+    assert cache.allocator.num_owners(source) == 0
+    for tensor, old in zip((*pool.k, *pool.v), before, strict=True):
+        old[:, own * PAGE : own * PAGE + num_shared] = old[
+            :, source * PAGE : source * PAGE + num_shared
+        ]
+        assert torch.equal(tensor, old)
+    cache.check([table])
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ([*range(7)], 6),
+        ([*range(9)], 7),
+        ([*range(7), 50], 7),
+        ([*range(6), 50, 51, 52], 6),
+        ([*range(4), 50], 4),
+        ([*range(2), 50, 51], 2),
+        ([50, *range(7)], 0),
+    ],
+)
+def test_an_unfinished_page_is_found(asked, found):
+    """After its request has ended, by whoever goes on from it or parts from it on the way."""
+    cache = make_cache()
+    remember(cache, range(7))
+    assert cache.stats().num_cached == 2
+    assert cache.match_prefix(asked).num_tokens == found
+
+
+def test_a_longer_page_takes_the_place_of_an_unfinished_one():
+    """One that has its tokens and more; not one that differs, nor one that serves less."""
+    cache = make_cache()
+    remember(cache, range(6))
+    assert cache.stats().num_cached == 2
+    remember(cache, range(7))
+    assert cache.stats().num_cached == 2
+    remember(cache, range(5))
+    assert cache.stats().num_cached == 2
+    remember(cache, [*range(5), 50])
+    assert cache.stats().num_cached == 3
+    remember(cache, range(8), LOW)
+    assert cache.stats().num_cached == 4
+    assert cache.match_prefix(range(9)).num_tokens == 7
+    assert cache.match_prefix(range(9), wanted=LOW).num_tokens == 8
+    assert cache.match_prefix([*range(5), 50, 51]).num_tokens == 6
+
+
+def test_a_page_made_better_takes_the_place_of_unfinished_ones():
+    """It held their tokens before, and now serves as much as they do."""
+    cache = make_cache()
+    remember(cache, range(8), LOW)
+    remember(cache, range(7))
+    assert cache.stats().num_cached == 3
+    remember(cache, range(8))
+    assert cache.stats().num_cached == 2
+    assert cache.match_prefix(range(9)).num_tokens == 8
+
+
+def test_what_shared_tokens_go_on_to_takes_their_place():
+    """A request that grows from a copy names what it made of it; a copy alone names nothing."""
+    cache = make_cache()
+    remember(cache, range(6), HIGH)
+    for end, num_computed in ((6, 5), (8, 8)):
+        table = cache.open_table(range(end))
+        prefix = cache.match_table(table, LOW)
+        cache.start(table, prefix, end)
+        if num_computed > prefix.num_tokens:
+            cache.commit(table, num_computed, LOW)
+        cache.release(table)
+        cache.check()
+    assert cache.match_prefix(range(9), wanted=LOW).num_tokens == 8
+    assert cache.match_prefix(range(9), wanted=HIGH).num_tokens == 6
+
+
+def test_unfinished_pages_of_three_lengths_keep_the_laws():
+    """One is made better while a shorter one is there, another lies between them."""
+    cache = make_cache()
+    for tokens, made in ((3, LOW), (1, HIGH), (3, DENSE), (2, HIGH)):
+        remember(cache, range(tokens), made)
+    assert cache.match_prefix(range(4)).num_tokens == 3
+
+
+def test_without_room_for_the_copy_a_request_starts_from_full_pages():
+    """The page that is copied from has to stay meanwhile: it does not count as available."""
+    cache = make_cache(2)
+    remember(cache, range(8))
+    table = cache.open_table([*range(6), 50])
+    prefix = cache.match_table(table, DENSE)
+    assert prefix.num_tokens == 6
+    assert not cache.fits(prefix, 7)
+    assert cache.fits(prefix.in_full_pages(), 7)
+    assert prefix.in_full_pages().in_full_pages() == prefix.in_full_pages()
+    cache.start(table, prefix.in_full_pages(), 7)
+    assert table.num_computed == 4
+    assert cache.stats().num_cached == 0
+    cache.check([table])
 
 
 def test_a_lone_prompt_is_contiguous():
@@ -189,7 +316,7 @@ def test_use_makes_young():
     remember(cache, range(8))
     remember(cache, range(100, 108))
     table = cache.open_table(range(9))
-    cache.attach_prefix(table, cache.match_table(table, DENSE))
+    cache.start(table, cache.match_table(table, DENSE), 9)
     cache.release(table)
     compute(cache, range(200, 208))
     assert cache.match_prefix(range(9)).num_tokens == 8

@@ -40,7 +40,7 @@ def reader(data):
 def test_pages_come_back_to_the_bit(dtype):
     """Copied from scattered pages and read into others, in any runs; all else is untouched."""
     source, target, untouched = pool(dtype, 0), pool(dtype, 1), pool(dtype, 1)
-    (data,) = copy_pages(source, [4, 5, 1, 8])
+    (data,) = copy_pages(source, [4, 5, 1, 8], 4 * source.page_size)
     assert data.nbytes == 4 * source.bytes_per_page
     assert fill_pages(target, [0, 7, 8, 3], reader(data))
     for to, origin in ((0, 4), (7, 5), (8, 1), (3, 8)):
@@ -56,7 +56,7 @@ def test_pages_that_are_not_wanted_are_read_apart():
         pool(torch.float32, 1),
         pool(torch.float32, 1),
     )
-    (data,) = copy_pages(source, [0, 1, 2, 3])
+    (data,) = copy_pages(source, [0, 1, 2, 3], 4 * source.page_size)
     seen = []
 
     def read(buffers):
@@ -74,7 +74,7 @@ def test_pages_that_are_not_wanted_are_read_apart():
 def test_a_copy_stays_as_it_was():
     """What the pool does later does not reach bytes that wait to be written."""
     source = pool(torch.float32, 0)
-    (data,) = copy_pages(source, [2, 3])
+    (data,) = copy_pages(source, [2, 3], 2 * source.page_size)
     before = bytes(data)
     for tensor in (*source.k, *source.v):
         tensor.zero_()
@@ -99,7 +99,7 @@ def test_a_failed_read_says_so():
 def test_pages_of_a_gpu_come_back_to_the_bit():
     """Through host memory, both ways."""
     source, target = (pool(torch.bfloat16, seed, "cuda") for seed in (0, 1))
-    (data,) = copy_pages(source, [4, 5, 1])
+    (data,) = copy_pages(source, [4, 5, 1], 3 * source.page_size)
     assert fill_pages(target, [0, NOWHERE, 8], reader(data))
     for to, origin in ((0, 4), (8, 1)):
         assert all(map(torch.equal, page(target, to), page(source, origin)))

@@ -79,6 +79,20 @@ def test_write_converts(slots):
     assert torch.equal(pool.v[0][:, index].transpose(0, 1), rows(4).bfloat16())
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 4])
+def test_copy_is_of_the_first_rows(count):
+    """So many rows of a page, keys and values of every layer; no other row of the pool changes."""
+    pool = make_pool()
+    tensors = (*pool.k, *pool.v)
+    for at, tensor in enumerate(tensors):
+        tensor.copy_(rows(24, at).transpose(0, 1))
+    before = [tensor.clone() for tensor in tensors]
+    pool.copy(4, 1, count)
+    for tensor, old in zip(tensors, before, strict=True):
+        old[:, 4 : 4 + count] = old[:, 16 : 16 + count]
+        assert torch.equal(tensor, old)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("slots", [[0, 1, 2, 3], [0, 5, 9, 2]])

@@ -88,7 +88,7 @@ def test_progress_begins_with_what_was_cached_and_ends_with_everything(engine):
 
     with running(engine) as served:
         results = asyncio.run(main(served))
-    for told, cached, total in zip(results, (0, 496, 0), (500, 500, 1), strict=True):
+    for told, cached, total in zip(results, (0, 499, 0), (500, 500, 1), strict=True):
         processed = [progress.processed for progress in told.progress]
         assert (processed[0], processed[-1]) == (cached, total)
         assert processed == sorted(processed)
@@ -136,7 +136,7 @@ def test_leaving_the_iteration_stops_the_request(engine):
 
     with running(engine) as served:
         told = asyncio.run(main(served))
-    assert told.progress[0].cached == 592
+    assert told.progress[0].cached == 599
 
 
 def test_abort_ends_with_an_output(engine):
@@ -252,7 +252,7 @@ def test_estimates_know_what_is_cached(engine):
 
     with running(engine) as served:
         new, cached, other, long = asyncio.run(main(served))
-    assert (new.num_cached_tokens, cached.num_cached_tokens, other.num_cached_tokens) == (0, 496, 0)
+    assert (new.num_cached_tokens, cached.num_cached_tokens, other.num_cached_tokens) == (0, 499, 0)
     assert 0 < cached.seconds < new.seconds
     assert (new.fits, long.fits, long.num_tokens) == (True, False, 1020)
     assert new.peak_bytes > 0
@@ -264,10 +264,10 @@ def test_a_reset_is_of_one_salt(engine):
     async def main(served):
         for salt in ("a", "b"):
             await ask(served, request(100, salt=salt, max_tokens=1))
-        assert await served.reset_prefix_cache(cache_salt="a") == 6
+        assert await served.reset_prefix_cache(cache_salt="a") == 7
         assert (await ask(served, request(100, salt="a"))).progress[0].cached == 0
-        assert (await ask(served, request(100, salt="b"))).progress[0].cached == 96
-        assert await served.reset_prefix_cache() == 12
+        assert (await ask(served, request(100, salt="b"))).progress[0].cached == 99
+        assert await served.reset_prefix_cache() == 14
         assert served.status.num_cached_pages == 0
 
     with running(engine) as served:
@@ -285,7 +285,7 @@ def test_status_counts(engine):
         asyncio.run(main(served))
         status = served.status
     assert (status.num_running, status.num_waiting, status.kv_usage) == (0, 0, 0.0)
-    assert (status.prefix_queries, status.prefix_hits) == (200, 96)
+    assert (status.prefix_queries, status.prefix_hits) == (200, 99)
     assert (status.page_size, status.num_kv_pages) == (16, engine.cache.num_pages)
     assert status.error is None
     assert served.status == status

@@ -96,7 +96,7 @@ def test_sparser_pages_are_there_but_do_not_serve():
     """A request that must be dense names the sparse pages that it could not use."""
     cache = KVCache(32, 16)
     scheduler = Scheduler(cache, max_num_batched_tokens=64, lone_slice_tokens=64, max_num_seqs=2)
-    memory, runner = PromptMemory(cache=cache), FakeRunner()
+    memory, runner = PromptMemory(cache=cache), FakeRunner(cache)
 
     def explain(name, wanted):
         request = Request(request_id=name, prompt_token_ids=TEXT[:100], max_tokens=1, wanted=wanted)
@@ -127,8 +127,8 @@ def test_memory_is_bounded(engine):
     for seed in range(5):
         ask(engine, prompt_ids(200, seed))
     assert len(memory._seen) == 3
-    assert miss(engine, [*prompt_ids(200, 0), *OTHER]) == (192, "unknown")
-    assert memory._num_tokens == sum(len(seen.tokens) for seen in memory._seen.values())
+    assert miss(engine, [*prompt_ids(200, 0), *OTHER]) == (200, "unknown")
+    assert memory._num_tokens == sum(seen.num_tokens for seen in memory._seen.values())
     assert len(memory._seen) < 3
 
 

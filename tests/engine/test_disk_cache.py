@@ -34,8 +34,9 @@ def test_restored_is_never_evicted_to_the_bit(tiny_dca, tmp_path, dtype, sparse)
     """Keys, values, provenance, recall and answers after a restart are those from before it."""
     how = {"kv_cache_dtype": dtype, "sparse": sparse}
     with started(tiny_dca, tmp_path, **how) as engine:
-        answer(engine, request(500))
+        answer(engine, request(500, max_tokens=1))
         before = pages_of(engine, prompt_ids(500))
+        answer(engine, request(500))  # its last page takes the place of the first one's
         kept = answer(engine, request(500))
     with started(tiny_dca, tmp_path, **how) as engine:
         restored = answer(engine, request(500))
@@ -46,8 +47,8 @@ def test_restored_is_never_evicted_to_the_bit(tiny_dca, tmp_path, dtype, sparse)
         assert old_made == new_made
         assert all(torch.equal(a, b) for a, b in zip(old, new, strict=True))
     assert tokens(restored) == tokens(kept)
-    assert restored.metrics.num_cached_tokens == kept.metrics.num_cached_tokens == 496
-    assert restored.metrics.num_restored_tokens == 496
+    assert restored.metrics.num_cached_tokens == kept.metrics.num_cached_tokens == 499
+    assert restored.metrics.num_restored_tokens == 499
     assert restored.metrics.recall_mean == kept.metrics.recall_mean
     assert restored.metrics.recall_min == kept.metrics.recall_min
 
@@ -61,7 +62,7 @@ def test_restored_after_eviction_in_one_process(tiny_qwen2, tmp_path):
         again = answer(engine, request(250))
         engine.check()
     assert again.metrics.num_restored_tokens > 0
-    assert again.metrics.num_cached_tokens == 240
+    assert again.metrics.num_cached_tokens == 249
     assert tokens(again) == tokens(first)
 
 
@@ -76,17 +77,51 @@ def test_a_second_question_shares_what_the_first_wrote(tiny_qwen2, tmp_path):
         second = answer(engine, replace(request(), prompt_token_ids=document + prompt_ids(40, 2)))
         engine.cache.disk.store.flush(10)
         written = [e.header.num_pages for e in engine.cache.disk.store.catalog.extents]
-    assert second.metrics.num_restored_tokens == 192
-    # 15 pages of the first prompt with its answer; of the second those after the 12 shared ones.
-    assert sum(written) == 15 + 3
+    assert second.metrics.num_restored_tokens == 200
+    # 16 pages of the first prompt with its answer, the last one unfinished; of the second those
+    # after the 12 shared ones: the page where it parts is its own.
+    assert sum(written) == 16 + 4
+
+
+def shared_rows(engine, token_ids):
+    """Keys and values of the tokens that the page after a prompt's full pages shares with it."""
+    shared, size = engine.cache.match_prefix(token_ids).shared, engine.cache.page_size
+    rows = slice(shared.page * size, shared.page * size + shared.num_tokens)
+    return [tensor[:, rows].clone() for tensor in (*engine.cache.pool.k, *engine.cache.pool.v)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("at", [5, 191, 193, 207])
+def test_a_second_question_starts_where_it_differs(tiny_dca, tmp_path, at, dtype):
+    """After a restart at that very token, within a page too; what is before it is there to the
+    bit, and the answer is that of an engine that read it all.
+    """
+    document = prompt_ids(at)
+    one, two = (
+        replace(request(), prompt_token_ids=[*document, own, *prompt_ids(40, own)])
+        for own in (5, 6)
+    )
+    how = {"kv_cache_dtype": dtype}
+    with started(tiny_dca, tmp_path, **how) as engine:
+        answer(engine, one)
+        before = shared_rows(engine, [*document, 7])
+    with started(tiny_dca, tmp_path, **how) as engine:
+        second = answer(engine, two)
+        after = shared_rows(engine, [*document, 7])
+    with started(tiny_dca, tmp_path / "empty", **how) as engine:
+        fresh = answer(engine, two)
+    assert second.metrics.num_cached_tokens == second.metrics.num_restored_tokens == at
+    assert before[0].shape[1] == at % 16
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert tokens(second) == tokens(fresh)
 
 
 def test_short_documents_are_whole(tiny_qwen2, tmp_path):
-    """Every full page of a prompt that fills no extent is on disk."""
+    """Every token of a prompt that fills no extent is on disk; the last is computed for logits."""
     with started(tiny_qwen2, tmp_path) as engine:
         answer(engine, request(50))
     with started(tiny_qwen2, tmp_path) as engine:
-        assert answer(engine, request(50)).metrics.num_restored_tokens == 48
+        assert answer(engine, request(50)).metrics.num_restored_tokens == 49
 
 
 @pytest.mark.parametrize(
@@ -102,7 +137,7 @@ def test_what_differs_never_hits(tiny_qwen2, tmp_path, change):
     with started(tiny_qwen2, tmp_path, **settings) as engine:
         assert answer(engine, request(100, salt=salt)).metrics.num_cached_tokens == 0
     with started(tiny_qwen2, tmp_path) as engine:
-        assert answer(engine, request(100)).metrics.num_cached_tokens == 96
+        assert answer(engine, request(100)).metrics.num_cached_tokens == 99
 
 
 @pytest.mark.parametrize(
@@ -123,7 +158,7 @@ def test_sparse_pages_serve_no_dense_request(tiny_dca, tmp_path):
     with started(tiny_dca, tmp_path) as engine:
         assert answer(engine, request(300)).metrics.num_cached_tokens == 0
     with started(tiny_dca, tmp_path, sparse=SPARSE) as engine:
-        assert answer(engine, request(300)).metrics.num_restored_tokens == 288
+        assert answer(engine, request(300)).metrics.num_restored_tokens == 299
         made = {made for _, made in pages_of(engine, prompt_ids(300)[:288])}
         assert all(m.is_dense for m in made)
 
@@ -132,6 +167,7 @@ def test_damage_is_computed_again(tiny_qwen2, tmp_path, caplog):
     """A flipped bit ends what is restored before it; the rest is computed, the answer the same."""
     with started(tiny_qwen2, tmp_path) as engine:
         first = answer(engine, request(250))
+        engine.cache.disk.store.flush(10)
         extents = sorted(engine.cache.disk.store.catalog.extents, key=lambda e: e.header.first_page)
     path = extents[1].path
     whole = bytearray(path.read_bytes())
@@ -143,7 +179,7 @@ def test_damage_is_computed_again(tiny_qwen2, tmp_path, caplog):
     assert tokens(again) == tokens(first)
     assert sum("removed" in line for line in caplog.messages) == 1
     with started(tiny_qwen2, tmp_path) as engine:
-        assert answer(engine, request(250)).metrics.num_restored_tokens == 240
+        assert answer(engine, request(250)).metrics.num_restored_tokens == 249
 
 
 def test_a_full_disk_fails_no_request(tiny_qwen2, tmp_path, monkeypatch, caplog):
@@ -157,7 +193,7 @@ def test_a_full_disk_fails_no_request(tiny_qwen2, tmp_path, monkeypatch, caplog)
         for seed in range(3):
             answer(engine, request(200, seed=seed))
             engine.cache.disk.store.flush(10)
-        assert answer(engine, request(200)).metrics.num_cached_tokens == 192
+        assert answer(engine, request(200)).metrics.num_cached_tokens == 199
     assert sum("nothing is written" in line for line in caplog.messages) == 1
 
 
@@ -192,7 +228,7 @@ def test_leaving_while_restoring_keeps_the_laws(tiny_qwen2, tmp_path):
         engine.check()
         found = engine.cache.match_prefix(prompt_ids(800)).num_tokens
         engine.cancel(["other"])
-        assert answer(engine, request(800)).metrics.num_cached_tokens == 784
+        assert answer(engine, request(800)).metrics.num_cached_tokens == 799
     assert 0 < found < 784
 
 
@@ -225,11 +261,11 @@ def test_the_estimate_counts_the_disk(tiny_qwen2, tmp_path):
         unknown = asyncio.run(served.estimate(prompt_ids(500, 5), max_tokens=5))
         told = asyncio.run(ask(served, request(500)))
         after = asyncio.run(served.estimate(prompt_ids(500), max_tokens=5))
-    assert (before.num_cached_tokens, before.num_disk_tokens) == (496, 496)
-    assert (after.num_cached_tokens, after.num_disk_tokens) == (496, 0)
+    assert (before.num_cached_tokens, before.num_disk_tokens) == (499, 499)
+    assert (after.num_cached_tokens, after.num_disk_tokens) == (499, 0)
     assert before.seconds < unknown.seconds
     first = told.progress[0]
-    assert (first.processed, first.cached, told.last.metrics.num_restored_tokens) == (496,) * 3
+    assert (first.processed, first.cached, told.last.metrics.num_restored_tokens) == (499,) * 3
 
 
 def test_resetting_forgets_the_disk(tiny_qwen2, tmp_path):

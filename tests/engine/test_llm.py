@@ -137,23 +137,45 @@ def test_slices_of_any_size_give_the_same(open_llm, request, fixture, size):
 
 @pytest.mark.parametrize("fixture", ["tiny_qwen2", "tiny_dca"])
 def test_a_cached_prefix_equals_a_recomputed_one(open_llm, request, fixture):
-    """A prompt that begins like an earlier one reuses its full pages and answers the same."""
+    """A prompt reuses every token that it begins like an earlier one, and answers the same."""
     llm = open_llm(request.getfixturevalue(fixture))
     shared = ids_of(150)
     llm.generate({"prompt_token_ids": [*shared, 5, 6]}, greedy(1))
     longer = {"prompt_token_ids": [*shared, *ids_of(60, seed=9)]}
     (cached,) = llm.generate(longer, greedy())
-    assert cached.metrics.num_cached_tokens == 144
+    assert cached.metrics.num_cached_tokens == 150
     assert tokens(cached) == alone(llm, longer, greedy())
 
 
+@pytest.mark.parametrize("fixture", ["tiny_qwen2", "tiny_dca"])
+@pytest.mark.parametrize("at", [1, 143, 144, 145, 159])
+def test_a_second_question_starts_where_it_differs(open_llm, request, fixture, at):
+    """At that very token, within a page too, and it says what a fresh engine says; the same
+    question again leaves only its last token to compute.
+    """
+    folder, document = request.getfixturevalue(fixture), ids_of(at)
+    one, two = ({"prompt_token_ids": [*document, own, *ids_of(30, seed=own)]} for own in (5, 6))
+    params, llm = greedy(logprobs=0), open_llm(folder)
+    llm.generate(one, params)
+    (second,) = llm.generate(two, params)
+    (again,) = llm.generate(two, params)
+    (fresh,) = open_llm(folder).generate(two, params)
+    assert second.metrics.num_cached_tokens == at
+    assert again.metrics.num_cached_tokens == at + 30
+    for output in (second, again):
+        assert tokens(output) == tokens(fresh)
+        assert output.outputs[0].cumulative_logprob == pytest.approx(
+            fresh.outputs[0].cumulative_logprob, abs=1e-3
+        )
+
+
 def test_an_answer_is_cached_for_the_next_turn(llm):
-    """Pages filled while decoding serve a later prompt that contains the answer."""
+    """What was computed while decoding, all but the last token, serves a prompt with the answer."""
     ids = ids_of(40)
     (first,) = llm.generate({"prompt_token_ids": ids}, greedy(30))
     turn = {"prompt_token_ids": [*ids, *tokens(first), 1, 2, 3]}
     (second,) = llm.generate(turn, greedy())
-    assert second.metrics.num_cached_tokens == 64
+    assert second.metrics.num_cached_tokens == 69
     assert tokens(second) == alone(llm, turn, greedy())
 
 
@@ -163,7 +185,7 @@ def test_cache_salts_keep_tenants_apart(llm):
     (other,) = llm.generate(prompt(100), greedy(1), cache_salt="b")
     (same,) = llm.generate(prompt(100), greedy(1), cache_salt="a")
     assert other.metrics.num_cached_tokens == 0
-    assert same.metrics.num_cached_tokens == 96
+    assert same.metrics.num_cached_tokens == 99
 
 
 def test_no_reuse_where_it_is_switched_off(open_llm, tiny_dca):
@@ -418,7 +440,7 @@ def interrupted(llm, action, length=300):
     return llm.generate(prompt(length), greedy(5), progress=progress)
 
 
-def pages_kept(llm, length=300):
+def tokens_kept(llm, length=300):
     """Cached tokens that the same prompt finds afterwards, and its right answer."""
     (output,) = llm.generate(prompt(length), greedy(5))
     cached = output.metrics.num_cached_tokens
@@ -427,13 +449,13 @@ def pages_kept(llm, length=300):
 
 
 def test_ctrl_c_stops_within_a_slice_and_keeps_the_pages(open_llm, tiny_qwen2):
-    """A real SIGINT ends generate with KeyboardInterrupt; finished pages serve the next call."""
+    """A real SIGINT ends generate with KeyboardInterrupt; finished slices serve the next call."""
     llm = open_llm(tiny_qwen2, lone_slice_tokens=100, max_num_batched_tokens=100)
     with pytest.raises(KeyboardInterrupt):
         interrupted(llm, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not llm.engine.has_unfinished
-    assert pages_kept(llm) in (96, 192)
+    assert tokens_kept(llm) in (100, 200)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -447,11 +469,11 @@ def test_an_exception_in_the_callback_leaves_the_engine_usable(open_llm, tiny_qw
     with pytest.raises(error):
         interrupted(llm, fail)
     assert not llm.engine.has_unfinished
-    assert pages_kept(llm) in (96, 192)
+    assert tokens_kept(llm) in (100, 200)
 
 
 def test_abort_from_another_thread(open_llm, tiny_qwen2):
-    """An aborted request ends with finish_reason "abort"; its finished pages stay cached."""
+    """An aborted request ends with finish_reason "abort"; its finished slices stay cached."""
     llm = open_llm(tiny_qwen2, lone_slice_tokens=100, max_num_batched_tokens=100)
 
     def abort():
@@ -464,7 +486,7 @@ def test_abort_from_another_thread(open_llm, tiny_qwen2):
     assert output.finished
     assert output.outputs[0].finish_reason == "abort"
     assert tokens(output) == []
-    assert pages_kept(llm) in (96, 192)
+    assert tokens_kept(llm) in (100, 200)
 
 
 def test_an_abandoned_stream_frees_its_pages(llm):
@@ -497,7 +519,7 @@ def test_sparse_prompts_report_recall_and_density(open_llm, long_dca):
     assert 0.5 < first.recall_min <= first.recall_mean < 1.0
     assert 0.0 < first.density < 1.0
     (again,) = llm.generate(prompt(3000), greedy(2))
-    assert again.metrics.num_cached_tokens == 2992
+    assert again.metrics.num_cached_tokens == 2999
     assert again.metrics.recall_min == pytest.approx(first.recall_min)
     assert again.metrics.recall_mean == pytest.approx(first.recall_mean, abs=0.01)
 
@@ -510,7 +532,7 @@ def test_sparse_pages_do_not_serve_dense_requests(open_llm, long_dca):
     (short,) = llm.generate({"prompt_token_ids": ids[:900]}, greedy(4))
     assert (short.metrics.num_cached_tokens, short.metrics.density) == (0, 1.0)
     (sparse,) = llm.generate({"prompt_token_ids": ids}, greedy(1))
-    assert sparse.metrics.num_cached_tokens == 2992  # better pages took the place of worse ones
+    assert sparse.metrics.num_cached_tokens == 2999  # better pages took the place of worse ones
 
 
 def test_a_budget_replaces_the_target(open_llm, long_dca):

@@ -71,8 +71,8 @@ def test_nothing_new_is_kept_when_asked(engine):
     with running(engine) as served:
         fresh, reused, again = asyncio.run(main(served))
     assert fresh.last.metrics.num_cached_tokens == 0
-    assert reused.last.metrics.num_cached_tokens == 96
-    assert again.last.metrics.num_cached_tokens == 96
+    assert reused.last.metrics.num_cached_tokens == 100
+    assert again.last.metrics.num_cached_tokens == 100
 
 
 def test_pins_are_checked(engine):

@@ -27,7 +27,7 @@ class Engine:
             lone_slice_tokens=lone,
             max_num_seqs=seqs,
         )
-        self.runner = FakeRunner()
+        self.runner = FakeRunner(self.cache)
         self.ids = itertools.count()
 
     def add(self, prompt, max_tokens=4, **options):
@@ -145,7 +145,7 @@ def test_stop_and_reasons():
 
 
 def test_second_question_reuses_the_prompt():
-    """A prompt seen before is computed from its last page on only."""
+    """A prompt seen before is computed from its first new token on only, and always its last."""
     engine = Engine()
     engine.add(range(21))
     engine.run()
@@ -154,17 +154,17 @@ def test_second_question_reuses_the_prompt():
     assert second.num_cached_tokens == 20
     same = engine.add(range(20))
     engine.step()
-    assert same.num_cached_tokens == 16
+    assert same.num_cached_tokens == 19
 
 
 def test_answers_are_reused():
-    """A conversation goes on from the answer: decoded pages are found too."""
+    """A conversation goes on from the answer: decoded tokens, all but the last, are found too."""
     engine = Engine()
     first = engine.add(range(10), max_tokens=8)
     engine.run()
     again = engine.add([*range(10), *first.output_token_ids, 5])
     engine.step()
-    assert again.num_cached_tokens == 16
+    assert again.num_cached_tokens == 17
 
 
 def test_provenance_reaches_the_pages():
@@ -172,7 +172,7 @@ def test_provenance_reaches_the_pages():
     engine = Engine()
     engine.add(range(20), wanted=HIGH)
     engine.run()
-    for wanted, cached in ((LOW, 16), (HIGH, 16), (DENSE, 0), (DENSE, 16), (HIGH, 16)):
+    for wanted, cached in ((LOW, 19), (HIGH, 19), (DENSE, 0), (DENSE, 19), (HIGH, 19)):
         request = engine.add(range(20), wanted=wanted)
         engine.run()
         assert request.num_cached_tokens == cached
@@ -181,7 +181,7 @@ def test_provenance_reaches_the_pages():
 def test_reuse_can_be_refused():
     """A request without reuse computes every row, and still leaves pages for others."""
     engine = Engine()
-    for cached, reuse in ((0, False), (0, False), (16, True)):
+    for cached, reuse in ((0, False), (0, False), (19, True)):
         request = engine.add(range(20), reuse_prefix=reuse)
         engine.run()
         assert request.num_cached_tokens == cached

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from longreach.cache import DENSE, KVCache, Pin, Provenance, salt_tag
 from support.fake_runner import keys_of
 
-PAGE, NUM_PAGES = 2, 9
+PAGE, NUM_PAGES = 3, 8
 MADE = [DENSE] + [
     Provenance(mode=mode, target=target)
     for mode, target in (("adaptive", 0.9), ("adaptive", 0.95), ("fixed", 0.0))
@@ -34,17 +34,29 @@ class Cache(RuleBasedStateMachine):
         table = self.cache.open_table(tokens, cache_salt=salt)
         prefix = self.cache.match_table(table, wanted)
         assert prefix == self.cache.match_prefix(tokens, salt, wanted)
-        assert prefix.num_tokens == len(prefix.pages) * PAGE < len(tokens)
+        shared = prefix.shared.num_tokens if prefix.shared else 0
+        assert prefix.num_tokens == len(prefix.pages) * PAGE + shared < len(tokens)
         if not self.cache.fits(prefix, len(tokens)):
-            return
-        self.cache.attach_prefix(table, prefix)
-        self.cache.extend(table, len(tokens))
+            prefix = prefix.in_full_pages()
+            if not self.cache.fits(prefix, len(tokens)):
+                return
+        self.cache.start(table, prefix, len(tokens))
+        self.copy(table, prefix)
         reused = table.slots(0, prefix.num_tokens).tolist()
         for key, slot in zip(keys_of(tokens, salt), reused, strict=False):
             written, made = self.slots[slot]
             assert written == key
             assert made.serves(wanted)
         self.live.append([table, list(tokens), salt, wanted, prefix.num_tokens])
+
+    def copy(self, table, prefix):
+        """What the pool, which is not there, does with shared tokens."""
+        if prefix.shared is None:
+            return
+        source, target = prefix.shared.page, table.pages[len(prefix.pages)]
+        assert source != target
+        for at in range(prefix.shared.num_tokens):
+            self.slots[target * PAGE + at] = self.slots[source * PAGE + at]
 
     @precondition(lambda self: self.live)
     @rule(data=st.data(), count=st.sampled_from([1, 3, 10, 10]))

@@ -62,17 +62,20 @@ class Restoring(RuleBasedStateMachine):
         """A request takes what is in memory, then what is on disk, and computes the rest."""
         table = self.cache.open_table(tokens, cache_salt=salt)
         prefix = self.cache.match_table(table, wanted)
+        parts = self.cache.find_on_disk(table, wanted, prefix)
+        if parts or not self.cache.fits(prefix, len(tokens)):
+            prefix = prefix.in_full_pages()
         if not self.cache.fits(prefix, len(tokens)):
             return
-        self.cache.attach_prefix(table, prefix)
-        self.cache.extend(table, len(tokens))
-        for part in self.cache.find_on_disk(table, wanted, prefix):
+        self.cache.start(table, prefix, len(tokens))
+        done = prefix.num_tokens
+        for part in parts:
             if not self.cache.restore(table, part):  # the writer made room meanwhile
                 break
+            done += part.num_tokens
         keys = keys_of(tokens, salt)
-        done = table.num_committed * PAGE
         assert done < len(tokens)
-        assert self.cache.committed_prefix(table).num_tokens == done
+        assert self.cache.held_prefix(table).num_tokens == done
         for slot, key in zip(table.slots(0, done).tolist(), keys, strict=False):
             self.check_slot(slot, key)
         assert table.made.serves(wanted)

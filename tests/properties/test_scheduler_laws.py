@@ -30,7 +30,7 @@ class Engine(RuleBasedStateMachine):
             max_num_seqs=SEQS,
             row_limit=self.row_limit,
         )
-        self.runner = FakeRunner()
+        self.runner = FakeRunner(self.cache)
         self.requests = []
 
     @rule(

@@ -50,7 +50,9 @@ def client(server):
 
 def test_a_question_is_answered(client):
     """The reply names the pass key, and says what it took."""
-    answer = client.chat.completions.create(model="needle", messages=MESSAGES)
+    answer = client.chat.completions.create(
+        model="needle", messages=MESSAGES, extra_body={"cache_salt": "nobody asked before"}
+    )
     assert "28884" in answer.choices[0].message.content
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.prompt_tokens > 20
@@ -169,11 +171,13 @@ def test_errors_are_the_sdks_own(client, server):
 
 
 def test_a_second_question_finds_the_text_cached(client):
-    """cached_tokens grows by whole pages of the shared beginning."""
+    """cached_tokens counts the shared beginning."""
     text = "The grass is green. The sky is blue. " * 60
     asked = [{"role": "user", "content": f"{text}\n\n{word}?"} for word in ("One", "Two")]
     first, second = (
-        client.chat.completions.create(model="needle", messages=[message], max_tokens=1)
+        client.chat.completions.create(
+            model="needle", messages=[message], max_tokens=1, extra_body={"cache_salt": "grass"}
+        )
         for message in asked
     )
     assert first.usage.prompt_tokens_details.cached_tokens == 0

@@ -3,7 +3,7 @@
 from support.process import server_process
 
 QUESTION = (
-    "The grass is green. The sky is blue. " * 60 + "The pass key is 28884. What is the pass key?"
+    "The grass is green. The sky is blue. " * 61 + "The pass key is 28884. What is the pass key?"
 )
 
 
@@ -29,10 +29,10 @@ def ask(directory, key):
 
 
 def test_a_key_finds_its_prompts_after_a_restart_and_no_other_does(tmp_path):
-    """Salts outlive the process: the same key hits, another one never."""
+    """Salts outlive the process: the same key hits, all but the last token; another one never."""
     total, cached = ask(tmp_path, "alice")
     assert cached == 0
-    assert ask(tmp_path, "alice") == (total, (total - 1) // 128 * 128)
+    assert ask(tmp_path, "alice") == (total, total - 1)
     assert ask(tmp_path, "bob") == (total, 0)
     (secret,) = tmp_path.rglob("secret")
     assert secret.stat().st_mode & 0o777 == 0o600

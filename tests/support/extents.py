@@ -4,6 +4,8 @@ import hashlib
 import time
 
 from longreach.cache.disk import ExtentStore, Header, Layout
+from longreach.cache.hashing import HashChain
+from longreach.cache.pages import pages_for
 from longreach.cache.provenance import DENSE
 from longreach.config import DiskCacheConfig
 
@@ -26,16 +28,52 @@ def data_of(digests, layout=LAYOUT):
     return b"".join((digest * (size // len(digest) + 1))[:size] for digest in digests)
 
 
+def tokens_of(digest, layout=LAYOUT):
+    """A full page's ids: they follow from its name."""
+    return (digest * layout.page_size)[: 4 * layout.page_size]
+
+
 def header_of(digests, first, last, *, made=DENSE, tag="", layout=LAYOUT):
     return Header(
         layout=layout,
         first_page=first,
-        parent=digests[first - 1] if first else b"",
+        parent=digests[first - 1] if first else b"seed",
         digests=tuple(digests[first:last]),
+        tokens=tuple(tokens_of(digest, layout) for digest in digests[first:last]),
         made=(made,) * (last - first),
         salt_tag=tag,
         created_s=time.time(),
     )
+
+
+def name_of(token_ids, page, *, seed=b"seed", layout=LAYOUT):
+    """The name of a page of a text, unfinished where the text ends in it."""
+    named = HashChain(seed, layout.page_size)
+    named.append(token_ids)
+    return named.name_of(page, named.num_tokens)
+
+
+def text_header(token_ids, first=0, *, made=DENSE, layout=LAYOUT):
+    """Of all pages of a text from page `first` on, the last one unfinished or not."""
+    pages = range(first, pages_for(len(token_ids), layout.page_size))
+    names = [name_of(token_ids, page, layout=layout) for page in pages]
+    return Header(
+        layout=layout,
+        first_page=first,
+        parent=names[0].parent,
+        digests=tuple(name.digest for name in names),
+        tokens=tuple(name.tokens for name in names),
+        made=(made,) * len(names),
+        salt_tag="",
+        created_s=time.time(),
+    )
+
+
+def write_text(store, token_ids, first=0, **how):
+    """Have the pages of a text written, and wait for it."""
+    header = text_header(token_ids, first, **how)
+    store.write(header, [memoryview(data_of(header.digests, header.layout))])
+    assert store.flush(10)
 
 
 def write(store, digests, first=0, last=None, **how):

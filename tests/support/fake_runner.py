@@ -32,11 +32,19 @@ def outputs_alone(prompt, count, salt=""):
 
 
 class FakeRunner:
-    """Runs the plans of a scheduler; checks every key that a slice reads."""
+    """Runs the plans of a scheduler; checks every key that a slice reads. Its cache's pool, too."""
 
-    def __init__(self):
+    def __init__(self, cache):
         self.slots = {}
         self.rows = 0
+        self.page_size, self.bytes_per_page = cache.page_size, cache.bytes_per_page
+        cache.pool = self
+
+    def copy(self, source, target, num_tokens):
+        """As KVPool.copy."""
+        for at in range(num_tokens):
+            written = self.slots[source * self.page_size + at]
+            self.slots[target * self.page_size + at] = written
 
     def run(self, plan):
         """Returns (sampled, provenances), as Scheduler.update takes them."""

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from longreach.cache.disk import ExtentStore, Header, Part
 from longreach.cache.page_bytes import NOWHERE, copy_pages, fill_pages
 from longreach.cache.pins import Pin, salt_tag
-from longreach.cache.prefix import ROOT, PrefixIndex
+from longreach.cache.prefix import PrefixIndex
 
 if TYPE_CHECKING:
+    from longreach.cache.hashing import PageName
     from longreach.cache.pool import KVPool
     from longreach.cache.provenance import Provenance
     from longreach.cache.table import PageTable
@@ -30,10 +31,9 @@ CLOSE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """Pages of a chain that shall be on disk, from page `first` on. parent: the digest before."""
+    """Pages of a chain that shall be on disk, from page `first` on."""
 
     first: int
-    parent: bytes
     digests: tuple[bytes, ...]
     salt_tag: str
 
@@ -62,14 +62,25 @@ class DiskTier:
     def _extent_bytes(self) -> int:
         return self.store.layout.pages_per_extent * self.store.layout.bytes_per_page
 
-    def note(self, table: PageTable, *, is_over: bool = False) -> None:
-        """More pages of a table have names; is_over: no more will follow, and they were used."""
+    def note(self, table: PageTable) -> None:
+        """More pages of a table have names; whole extents of them are written."""
         end = table.num_committed
-        if not is_over:
-            end -= end % self.store.layout.pages_per_extent
-        else:
-            self.store.touch(table.chain.digests[:end])
-        self._wish(table.chain.digests, table.num_saved, end, salt_tag(table.cache_salt))
+        end -= end % self.store.layout.pages_per_extent
+        self._want(table, table.chain.digests, end)
+
+    def note_end(self, table: PageTable, unfinished: bytes | None) -> None:
+        """No more names will follow: all was used, and what is missing is written.
+
+        unfinished: the name of the page after the committed ones, if it has one.
+        """
+        digests = table.chain.digests[: table.num_committed]
+        if unfinished is not None:
+            digests.append(unfinished)
+        self.store.touch(digests)
+        self._want(table, digests, len(digests))
+
+    def _want(self, table: PageTable, digests: Sequence[bytes], end: int) -> None:
+        self._wish(digests, table.num_saved, end, salt_tag(table.cache_salt))
         table.num_saved = max(end, table.num_saved)
         self.pump()
 
@@ -84,18 +95,16 @@ class DiskTier:
         step = self.store.layout.pages_per_extent
         while first < end and len(self._backlog) < MAX_BACKLOG:
             last = min((first // step + 1) * step, end)
-            parent = digests[first - 1] if first else ROOT
-            self._backlog.append(_Wish(first, parent, tuple(digests[first:last]), tag))
+            self._backlog.append(_Wish(first, tuple(digests[first:last]), tag))
             first = last
 
     def pump(self) -> None:
         """Hand to the writer what it has room for; nothing waits here."""
         while self.has_work:
             for header in self._headers(self._backlog.popleft()):
-                pages = [self._index.page_of(digest) for digest in header.digests]
-                self.store.write(
-                    header, copy_pages(self._pool, [p for p in pages if p is not None])
-                )
+                found = [self._index.page_of(digest) for digest in header.digests]
+                pages = [page for page in found if page is not None]
+                self.store.write(header, copy_pages(self._pool, pages, header.num_tokens))
 
     def forget(self, cache_salt: str | None) -> None:
         """Remove what is on disk, and on its way there, of one salt or (None) of all."""
@@ -117,20 +126,23 @@ class DiskTier:
         """The runs of its pages that are still in memory and not on disk."""
         lacking = [self._is_lacking(digest) for digest in wish.digests]
         for is_lacking, run in groupby(range(len(lacking)), key=lacking.__getitem__):
-            if not is_lacking:
-                continue
-            first, *_ = places = list(run)
-            digests = tuple(wish.digests[place] for place in places)
-            made = [self._index.made_of(digest) for digest in digests]
-            yield Header(
-                layout=self.store.layout,
-                first_page=wish.first + first,
-                parent=wish.digests[first - 1] if first else wish.parent,
-                digests=digests,
-                made=tuple(m for m in made if m is not None),
-                salt_tag=wish.salt_tag,
-                created_s=time.time(),
-            )
+            if is_lacking:
+                places = list(run)
+                yield self._header([wish.digests[p] for p in places], wish.first + places[0], wish)
+
+    def _header(self, digests: list[bytes], first: int, wish: _Wish) -> Header:
+        found = [(self._index.name_of(digest), self._index.made_of(digest)) for digest in digests]
+        pages = [(name, made) for name, made in found if name is not None and made is not None]
+        return Header(
+            layout=self.store.layout,
+            first_page=first,
+            parent=pages[0][0].parent,
+            digests=tuple(name.digest for name, _ in pages),
+            tokens=tuple(name.tokens for name, _ in pages),
+            made=tuple(made for _, made in pages),
+            salt_tag=wish.salt_tag,
+            created_s=time.time(),
+        )
 
     def _is_lacking(self, digest: bytes) -> bool:
         made = self._index.made_of(digest)
@@ -141,6 +153,10 @@ class DiskTier:
     def find(self, digests: Sequence[bytes], start: int, wanted: Provenance) -> list[Part]:
         """Where the pages of a chain from page `start` on are, as far as they serve."""
         return self.store.find(digests, start, wanted)
+
+    def find_shared(self, name: PageName, at: int, wanted: Provenance) -> Part | None:
+        """A page whose first tokens are those of `name`, page `at` of a chain, or some of them."""
+        return self.store.find_shared(name, at, wanted)
 
     def prefetch(self, parts: Sequence[Part]) -> None:
         """These parts will be read soon."""

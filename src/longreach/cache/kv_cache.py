@@ -7,7 +7,7 @@ other; what has to happen together happens here. `_evict` is the one place where
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longreach.cache.disk import ExtentStore, Part
 from longreach.cache.disk_tier import DiskTier
@@ -15,20 +15,30 @@ from longreach.cache.hashing import HashChain, chain_seed
 from longreach.cache.pages import PageAllocator, pages_for
 from longreach.cache.pins import Pin, Pins, salt_tag
 from longreach.cache.pool import KVPool
-from longreach.cache.prefix import ROOT, PrefixIndex
+from longreach.cache.prefix import PrefixIndex, SharedTokens
 from longreach.cache.provenance import DENSE, Provenance
 from longreach.cache.table import PageTable
 
 
 @dataclass(frozen=True, slots=True)
 class CachedPrefix:
-    """Full pages found for a prompt. made: the weakest provenance among them."""
+    """What was found for a prompt: full pages, then tokens that the next page shares with another.
+
+    num_tokens: of both. made: the weakest provenance among them.
+    """
 
     pages: tuple[int, ...] = ()
     num_tokens: int = 0
     recall_min: float = 1.0
     recall_mean: float = 1.0
     made: Provenance = DENSE
+    shared: SharedTokens | None = None
+
+    def in_full_pages(self) -> CachedPrefix:
+        """Without the tokens that would be copied."""
+        if self.shared is None:
+            return self
+        return replace(self, num_tokens=self.num_tokens - self.shared.num_tokens, shared=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class KVCache:
     def fits(self, prefix: CachedPrefix, num_tokens: int, num_spare: int = 0) -> bool:
         """Whether a new request for `num_tokens` that owns `prefix` leaves `num_spare` pages."""
         # Pages of the prefix that nobody owns are counted as available, and will be no longer.
-        claimed = sum(not self.allocator.num_owners(page) for page in prefix.pages)
+        claimed = sum(not self.allocator.num_owners(page) for page in _pages_read(prefix))
         new = self.pages_for(num_tokens) - len(prefix.pages)
         return claimed + new + num_spare <= self.num_available
 
@@ -125,7 +135,7 @@ class KVCache:
         wanted: Provenance = DENSE,
         request_seed: bytes = b"",
     ) -> CachedPrefix:
-        """The longest cached prefix that serves `wanted`, in full pages; changes nothing.
+        """The longest cached prefix that serves `wanted`, to the token; changes nothing.
 
         At least the last token is left to compute, for its logits.
         """
@@ -136,19 +146,36 @@ class KVCache:
         """`match_prefix` for a table whose chain is hashed already."""
         if not self.enable_prefix_caching:
             return CachedPrefix()
-        usable = max(table.chain.num_tokens - 1, 0) // self.page_size
-        pages, provenances = self.index.lookup(table.chain.digests[:usable], wanted)
-        return _describe(pages, provenances, self.page_size)
+        chain, usable = table.chain, max(table.chain.num_tokens - 1, 0)
+        pages, made = self.index.lookup(chain.digests[: usable // self.page_size], wanted)
+        next_page = chain.name_of(len(pages), usable)
+        shared = self.index.lookup_shared(next_page.parent, next_page.tokens, wanted)
+        return _describe(pages, made, self.page_size, shared)
 
     # --- owning
 
-    def attach_prefix(self, table: PageTable, prefix: CachedPrefix) -> None:
-        """Makes an empty table own a prefix that was just matched."""
+    def start(self, table: PageTable, prefix: CachedPrefix, num_tokens: int) -> None:
+        """Makes an empty table own a prefix that was just matched, and pages for `num_tokens`.
+
+        Shared tokens are copied: their page goes on differently for everybody who has it.
+        """
         assert not table.pages, "the table already owns pages"
-        self.allocator.retain(prefix.pages)
+        read = _pages_read(prefix)
+        self.allocator.retain(read)
         table.add_pages(prefix.pages)
+        self.extend(table, num_tokens)
         table.num_committed = len(prefix.pages)
+        table.num_computed = prefix.num_tokens
         table.made = prefix.made
+        if prefix.shared is not None:
+            self._copy(prefix.shared, table.pages[len(prefix.pages)])
+            table.tail = prefix.shared.made
+        for page in read[len(prefix.pages) :]:
+            self.allocator.release(page)
+
+    def _copy(self, shared: SharedTokens, page: int) -> None:
+        if self.pool is not None:
+            self.pool.copy(shared.page, page, shared.num_tokens)
 
     def num_missing(self, table: PageTable, num_tokens: int) -> int:
         """Pages that the table lacks to hold `num_tokens`."""
@@ -177,6 +204,7 @@ class KVCache:
         if not self.enable_prefix_caching:
             return
         made = table.made = provenance.after(table.made)
+        table.num_computed = num_computed_tokens
         full = num_computed_tokens // self.page_size
         for at in range(table.num_committed, full):
             # A page that an earlier call began was made by both.
@@ -190,26 +218,26 @@ class KVCache:
             self.disk.note(table)
 
     def _name_page(self, table: PageTable, at: int, made: Provenance) -> bool:
-        """Index a page; whether its name leads to it now."""
-        page, digest = table.pages[at], table.chain.digests[at]
-        parent = table.chain.digests[at - 1] if at else ROOT
+        """Index a page, as far as it was computed; whether its name leads to it now."""
+        page, name = table.pages[at], table.chain.name_of(at, table.num_computed)
         self.allocator.set_indexed(page)
-        ended = self.index.insert(digest, parent, page, made, table.cache_salt)
+        ended = self.index.insert(name, page, made, table.cache_salt)
         for dropped in ended:
             self.allocator.drop_indexed(dropped)
         if page in ended:
             return False
-        if self.pins.covers(digest):
+        if self.pins.covers(name.digest):
             self.allocator.keep(page, kept=True)
         return True
 
     def release(self, table: PageTable) -> None:
-        """Gives all pages back; the indexed ones stay cached. The chain is kept.
+        """Gives all pages back; those with computed tokens stay cached. The chain is kept.
 
         Last page first: so the head of a chain is always younger than its tail, and evicted later.
         """
+        unfinished = self._name_unfinished(table)
         if self.disk is not None:
-            self.disk.note(table, is_over=True)
+            self.disk.note_end(table, unfinished)
         for at in reversed(range(len(table.pages))):
             self.allocator.release(table.pages[at])
             if at < table.num_committed:
@@ -219,16 +247,33 @@ class KVCache:
                     self.allocator.touch(named)
         table.clear()
 
+    def _name_unfinished(self, table: PageTable) -> bytes | None:
+        """Index the tokens after the last full page; the digest they have now."""
+        at = table.num_committed
+        if table.tail is None or not self._name_page(table, at, table.tail):
+            return None
+        return table.chain.name_of(at, table.num_computed).digest
+
     # --- restoring
 
     def find_on_disk(
         self, table: PageTable, wanted: Provenance, prefix: CachedPrefix
     ) -> list[Part]:
-        """What goes on from a prefix on disk, where `match_table` has found no more in memory."""
+        """What goes on from a prefix's full pages on disk, where it is more than in memory.
+
+        `prefix` is what `match_table` has found; its shared tokens are of no use with these parts.
+        """
         if self.disk is None:
             return []
-        usable = max(table.chain.num_tokens - 1, 0) // self.page_size
-        return self.disk.find(table.chain.digests[:usable], len(prefix.pages), wanted)
+        chain, usable = table.chain, max(table.chain.num_tokens - 1, 0)
+        digests = chain.digests[: usable // self.page_size]
+        parts = self.disk.find(digests, len(prefix.pages), wanted)
+        end = len(prefix.pages) + sum(part.count for part in parts)
+        more = self.disk.find_shared(chain.name_of(end, usable), end, wanted)
+        in_memory = 0 if parts or prefix.shared is None else prefix.shared.num_tokens
+        if more is not None and more.num_shared > in_memory:
+            parts.append(more)
+        return parts
 
     def restore(self, table: PageTable, part: Part) -> bool:
         """Read a part into the table's pages that follow its committed ones, and index them.
@@ -240,17 +285,25 @@ class KVCache:
         end = part.at + part.count
         if not self.disk.read(part, table.pages[part.at : end]):
             return False
+        table.num_computed = part.at * self.page_size + part.num_tokens
         for at, made in zip(range(part.at, end), part.made, strict=True):
             table.made = made.after(table.made)
-            self._name_page(table, at, made)
-        table.num_committed = end
+            if part.num_shared:
+                table.tail = made
+            else:
+                self._name_page(table, at, made)
+        table.num_committed = table.num_computed // self.page_size
         return True
 
-    def committed_prefix(self, table: PageTable) -> CachedPrefix:
-        """The table's committed pages, described as if they had just been found."""
+    def held_prefix(self, table: PageTable) -> CachedPrefix:
+        """What a table holds, described as if it had just been found."""
         digests = table.chain.digests[: table.num_committed]
         made = [self.index.made_of(digest) for digest in digests]
-        return _describe(table.pages[: table.num_committed], made, self.page_size)
+        pages, num_shared = table.pages[: len(digests)], table.num_computed % self.page_size
+        shared = None
+        if table.tail is not None:
+            shared = SharedTokens(table.pages[len(digests)], num_shared, table.tail)
+        return _describe(pages, made, self.page_size, shared)
 
     # --- pins
 
@@ -360,11 +413,21 @@ class KVCache:
         assert owners == [self.allocator.num_owners(p) for p in range(len(owners))]
 
 
+def _pages_read(prefix: CachedPrefix) -> tuple[int, ...]:
+    """All pages that must stay until a request has started with this prefix."""
+    return prefix.pages if prefix.shared is None else (*prefix.pages, prefix.shared.page)
+
+
 def _describe(
-    pages: Sequence[int], made: Sequence[Provenance | None], page_size: int
+    pages: Sequence[int],
+    made: Sequence[Provenance | None],
+    page_size: int,
+    shared: SharedTokens | None = None,
 ) -> CachedPrefix:
     """A prefix of these pages; a page without provenance says nothing of recall."""
     known = [provenance for provenance in made if provenance is not None]
+    if shared is not None:
+        known.append(shared.made)
     if not known:
         return CachedPrefix()
     weakest = known[0]
@@ -372,8 +435,9 @@ def _describe(
         weakest = provenance.after(weakest)
     return CachedPrefix(
         pages=tuple(pages),
-        num_tokens=len(pages) * page_size,
+        num_tokens=len(pages) * page_size + (shared.num_tokens if shared else 0),
         recall_min=min(p.recall_min for p in known),
         recall_mean=sum(p.recall_mean for p in known) / len(known),
         made=weakest,
+        shared=shared,
     )

@@ -31,14 +31,18 @@ def layout_of(pool: KVPool) -> Layout:
     )
 
 
-def copy_pages(pool: KVPool, pages: Sequence[int]) -> Buffers:
-    """The bytes of these pages, as they are now."""
+def copy_pages(pool: KVPool, pages: Sequence[int], num_tokens: int) -> Buffers:
+    """The bytes of these pages, as they are now, of their first `num_tokens`; zeros behind them.
+
+    What lies behind the tokens of an unfinished page is another request's.
+    """
     buffer = np.empty(len(pages) * pool.bytes_per_page, np.uint8)
     shape = (2 * len(pool.k), pool.k[0].shape[0], len(pages) * pool.page_size, -1)
     out = torch.from_numpy(buffer.reshape(shape))
     for at, tensor_GSB in enumerate(_byte_tensors(pool)):
         for begin, slot, length in _runs(pages, pool.page_size):
             out[at, :, begin : begin + length] = tensor_GSB[:, slot : slot + length]
+    out[:, :, num_tokens:] = 0
     return [buffer.data]
 
 

@@ -60,6 +60,12 @@ class KVPool:
             k_GSH[:, slot : slot + end - begin] = k_GTH[:, begin:end]
             v_GSH[:, slot : slot + end - begin] = v_GTH[:, begin:end]
 
+    def copy(self, source: int, target: int, num_tokens: int) -> None:
+        """Copies the first tokens of a page, keys and values of every layer, into another page."""
+        first, into = source * self.page_size, target * self.page_size
+        for pool_GSH in (*self.k, *self.v):
+            pool_GSH[:, into : into + num_tokens] = pool_GSH[:, first : first + num_tokens]
+
 
 def _write_indexed(out_GSH: torch.Tensor, slots_T: torch.Tensor, rows_GTH: torch.Tensor) -> None:
     out_GSH.index_copy_(1, slots_T.to(out_GSH.device), rows_GTH.to(out_GSH.dtype))

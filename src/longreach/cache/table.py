@@ -15,8 +15,9 @@ class PageTable:
     """The pages that one request owns, in order, and the chain that names their content.
 
     The cache writes it; the engine reads `pages`, `runs`, `slots` and appends tokens to `chain`.
-    num_named: pages that got their name from this request, since it was made. num_saved: its first
-    pages that the disk tier, where there is one, knows of.
+    num_computed: tokens whose keys are in the pages, as last told. num_named: pages that got their
+    name from this request, since it was made. num_saved: its first pages that the disk tier, where
+    there is one, knows of. tail: how the tokens after the last full page were made.
     """
 
     def __init__(self, chain: HashChain, cache_salt: str = "") -> None:
@@ -29,6 +30,7 @@ class PageTable:
         """Forgets the pages, keeps the chain: the tokens are still the same."""
         self.pages: list[int] = []
         self.num_committed = 0
+        self.num_computed = 0
         self.num_saved = 0
         self.made = DENSE
         self.tail: Provenance | None = None

@@ -6,7 +6,6 @@ that nobody learns anything of another tenant's prompts.
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -43,11 +42,14 @@ NO_MISS = CacheMiss()
 
 @dataclass(kw_only=True)
 class _Seen:
-    """An earlier prompt and its answer; num_read of its tokens were computed."""
+    """An earlier prompt and its answer; num_read of its tokens were computed.
+
+    num_tokens: those of the prompt, and of the answer once it has ended.
+    """
 
     num_prompt_tokens: int
+    num_tokens: int
     chain: HashChain
-    tokens: array[int]
     key: tuple[str, bytes]
     num_read: int = 0
 
@@ -55,8 +57,8 @@ class _Seen:
         """Leading tokens that both have."""
         chain = request.table.chain
         at = self.chain.num_shared_pages(chain) * chain.page_size
-        end = min(len(self.tokens), request.num_prompt_tokens, at + chain.page_size)
-        while at < end and self.tokens[at] == request.prompt_token_ids[at]:
+        end = min(self.chain.num_tokens, request.num_prompt_tokens, at + chain.page_size)
+        while at < end and self.chain.tokens[at] == request.prompt_token_ids[at]:
             at += 1
         return at
 
@@ -76,25 +78,26 @@ class PromptMemory:
         if not (self.cache.enable_prefix_caching and request.keeps_pages):
             return CacheMiss(None, "not reused")
         miss = self._explain(request) if request.reuse_prefix else CacheMiss(None, "not reused")
-        tokens = array("i", request.prompt_token_ids)
-        key = (request.cache_salt, request.cache_seed)
         self._seen[request.arrival] = _Seen(
-            num_prompt_tokens=len(tokens), chain=request.table.chain, tokens=tokens, key=key
+            num_prompt_tokens=request.num_prompt_tokens,
+            num_tokens=request.num_prompt_tokens,
+            chain=request.table.chain,
+            key=(request.cache_salt, request.cache_seed),
         )
-        self._num_tokens += len(tokens)
+        self._num_tokens += request.num_prompt_tokens
         while len(self._seen) > self.max_prompts or (
             self._num_tokens > self.max_tokens and len(self._seen) > 1
         ):
             _, oldest = self._seen.popitem(last=False)
-            self._num_tokens -= len(oldest.tokens)
+            self._num_tokens -= oldest.num_tokens
         return miss
 
     def end(self, request: Request) -> None:
         """The request has ended: remember its answer too, and how far it came."""
         seen = self._seen.get(request.arrival)
         if seen is not None:
-            seen.tokens.extend(request.output_token_ids)
             seen.num_read = request.num_computed_tokens
+            seen.num_tokens += len(request.output_token_ids)
             self._num_tokens += len(request.output_token_ids)
 
     def _explain(self, request: Request) -> CacheMiss:
@@ -111,7 +114,7 @@ class PromptMemory:
             return CacheMiss(None, "new prompt")
         page = self.cache.page_size
         if cached >= min(shared, last) // page * page:
-            goes_on = shared >= last or shared in (seen.num_prompt_tokens, len(seen.tokens))
+            goes_on = shared >= last or shared in (seen.num_prompt_tokens, seen.num_tokens)
             return NO_MISS if goes_on else CacheMiss(shared, "tokens differ")
         return CacheMiss(cached, self._lost(request, seen))
 

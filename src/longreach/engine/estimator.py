@@ -76,5 +76,7 @@ class Estimator:
         )
         wanted = wanted_provenance(engine.config.sparse, len(token_ids))
         prefix = engine.cache.match_table(table, wanted)
-        on_disk = sum(part.count for part in engine.cache.find_on_disk(table, wanted, prefix))
-        return prefix.num_tokens, on_disk * engine.cache.page_size
+        parts = engine.cache.find_on_disk(table, wanted, prefix)
+        if parts:
+            prefix = prefix.in_full_pages()
+        return prefix.num_tokens, sum(part.num_tokens for part in parts)

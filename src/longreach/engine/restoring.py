@@ -69,13 +69,12 @@ class Restorer:
         if not self._cache.restore(request.table, part):
             request.parts.clear()  # from there on it is computed
             return
-        num_tokens = part.count * self._cache.page_size
-        request.num_computed_tokens += num_tokens
+        request.num_computed_tokens += part.num_tokens
         self._num_bytes += part.count * self._cache.bytes_per_page
         if request.is_first_run:
-            request.num_restored_tokens += num_tokens
+            request.num_restored_tokens += part.num_tokens
 
     def _end(self, request: Request) -> None:
         request.state = RequestState.PREFILL
         if request.is_first_run:
-            request.cached_prefix = self._cache.committed_prefix(request.table)
+            request.cached_prefix = self._cache.held_prefix(request.table)

@@ -85,7 +85,7 @@ class Scheduler:
     - A prompt that alone can run is read in slices of lone_slice_tokens.
     - row_limit, where given, may make the prompts' share of a step smaller while answers are
       being written.
-    - When a decode finds no page, the youngest request is preempted; its full pages stay cached.
+    - When a decode finds no page, the youngest request is preempted; its pages stay cached.
     - A request whose prefix is just being computed by another one waits for it.
     - What of a prompt is on disk is restored before the rest is computed, in pieces between steps.
 
@@ -279,10 +279,16 @@ class Scheduler:
             prefix = self._prefix_for(request)
             if self._is_being_computed(request, prefix):
                 continue
-            # A spare page for each that runs, or the newcomer would be preempted at once.
-            if not self.cache.fits(prefix, request.num_tokens, num_spare=len(self.running)):
-                return
+            if not self._fits(prefix, request):
+                # Tokens are copied from a page that has to stay meanwhile: without them it may fit.
+                prefix = prefix.in_full_pages()
+                if not self._fits(prefix, request):
+                    return
             self._start(request, prefix)
+
+    def _fits(self, prefix: CachedPrefix, request: Request) -> bool:
+        # A spare page for each that runs, or the newcomer would be preempted at once.
+        return self.cache.fits(prefix, request.num_tokens, num_spare=len(self.running))
 
     def _prefix_for(self, request: Request) -> CachedPrefix:
         if not request.reuse_prefix:
@@ -306,14 +312,15 @@ class Scheduler:
         return False
 
     def _start(self, request: Request, prefix: CachedPrefix) -> None:
-        self.cache.attach_prefix(request.table, prefix)
-        self.cache.extend(request.table, request.num_tokens)
+        from_disk = self.restorer.begin(request, prefix)
+        if from_disk:
+            prefix = prefix.in_full_pages()
+        self.cache.start(request.table, prefix, request.num_tokens)
         self.waiting.remove(request)
         insort(self.running, request, key=_arrival)
         if request.is_first_run:
             request.cached_prefix = prefix
         request.num_computed_tokens = prefix.num_tokens
-        from_disk = self.restorer.begin(request, prefix)
         request.state = RequestState.RESTORING if from_disk else RequestState.PREFILL
 
     def _schedule_prefills(self, decodes: list[ScheduledSlice]) -> list[ScheduledSlice]:

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from longreach.cache.disk.extent import Layout, file_size, read_header, read_pages, write_extent
 from longreach.cache.provenance import DENSE, Provenance
 from longreach.errors import CacheFileError
-from support.extents import chain, data_of, header_of
+from support.extents import chain, data_of, header_of, name_of, text_header
 
 SPARSE = Provenance(mode="adaptive", target=0.95, selection_version=1, recall_min=0.97)
 BUDGET = Provenance(mode="budget", target=0.0, budget=(64, 32), recall_mean=0.5)
@@ -33,12 +33,24 @@ def test_everything_comes_back(extent):
     assert buffer == data_of(found.header.digests)
 
 
+@pytest.mark.parametrize("num_tokens", [9, 15, 16, 17, 23])
+def test_an_unfinished_page_comes_back(tmp_path, num_tokens):
+    """The last page may have fewer tokens than a page: they and its name are those written."""
+    header = text_header(range(num_tokens), 1)
+    written = write_extent(tmp_path, header, [memoryview(data_of(header.digests))])
+    found = read_header(written.path).header
+    assert found == dataclasses.replace(header, checksum=found.checksum)
+    assert found.num_tokens == num_tokens - 8
+    for place in range(found.num_pages):
+        assert found.name_of(place) == name_of(range(num_tokens), 1 + place)
+
+
 def test_others_can_read_it(extent):
     """It is a safetensors file: k and v as [layers, heads, tokens, head dim]."""
     with safe_open(extent.path, framework="pt") as file:
         assert set(file.keys()) == {"k", "v"}
         assert list(file.get_tensor("k").shape) == [2, 1, 3 * 8, 4]
-        assert file.metadata()["format"] == "longreach extent 1"
+        assert file.metadata()["format"] == "longreach extent 2"
 
 
 def test_it_is_private_and_aligned(extent):

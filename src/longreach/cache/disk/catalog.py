@@ -7,28 +7,41 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from threading import RLock
 
 from longreach.cache.disk.extent import SUFFIX, Extent, Layout, read_header
 from longreach.cache.disk.files import remove_drafts, remove_file
+from longreach.cache.hashing import PageName, num_shared_tokens
 from longreach.cache.provenance import Provenance
 from longreach.errors import CacheFileError
 
 logger = logging.getLogger(__name__)
 
+MAX_SIBLINGS = 64
+"""Of the pages that go on from one, how many are compared with others; the newest."""
 LOOK_S = 1.0
 """How often other processes' files are looked for, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Pages [first, first + count) of an extent, which are pages [at, at + count) of a chain."""
+    """Pages [first, first + count) of an extent, which are pages [at, at + count) of a chain.
+
+    num_shared: 0, or how many leading tokens of its one page are the chain's: no more of it are.
+    """
 
     extent: Extent
     first: int
     count: int
     at: int
+    num_shared: int = 0
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the chain that it has."""
+        return self.num_shared or self.count * self.extent.header.layout.page_size
 
     @property
     def made(self) -> tuple[Provenance, ...]:
@@ -47,6 +60,7 @@ class Catalog:
         self.layout = layout
         self._files: dict[str, Extent] = {}
         self._pages: dict[bytes, tuple[Extent, int]] = {}
+        self._children: dict[bytes, dict[bytes, None]] = {}
         self._num_held: dict[Extent, int] = {}
         self._looked_ns = -1
         self._look_again_s = 0.0
@@ -81,6 +95,25 @@ class Catalog:
                 else:
                     parts.append(Part(extent, place, 1, at))
         return parts
+
+    def find_shared(self, name: PageName, at: int, wanted: Provenance) -> Part | None:
+        """The page that serves and shares most leading tokens with `name`, page `at` of a chain.
+
+        None where none shares a token.
+        """
+        best = None
+        with self._lock:
+            for extent, place in self._siblings(name.parent):
+                header = extent.header
+                shared = num_shared_tokens(header.tokens[place], name.tokens)
+                if shared > (best.num_shared if best else 0) and header.made[place].serves(wanted):
+                    best = Part(extent, place, 1, at, num_shared=shared)
+        return best
+
+    def _siblings(self, parent: bytes) -> list[tuple[Extent, int]]:
+        """The pages known last that go on from a digest."""
+        newest = islice(reversed(self._children.get(parent, {})), MAX_SIBLINGS)
+        return [self._pages[digest] for digest in newest]
 
     def holds(self, digest: bytes, made: Provenance) -> bool:
         """Whether a page that serves all that one made like `made` would is there."""
@@ -123,10 +156,31 @@ class Catalog:
         if old is not None:
             if not _beats(extent, place, old, old_place):
                 return
-            self._num_held[old] -= 1
-            self._drop_if_empty(old)
+            self._leave(digest, old)
+        elif any(_extends(*other, extent, place) for other in self._around(extent, place)):
+            return
+        for other, there in self._around(extent, place):
+            if _extends(extent, place, other, there):
+                self._leave(other.header.digests[there], other)
         self._pages[digest] = (extent, place)
+        self._children.setdefault(extent.header.name_of(place).parent, {})[digest] = None
         self._num_held[extent] += 1
+
+    def _around(self, extent: Extent, place: int) -> list[tuple[Extent, int]]:
+        return self._siblings(extent.header.name_of(place).parent)
+
+    def _leave(self, digest: bytes, extent: Extent) -> None:
+        """A page is held by this extent no longer."""
+        self._unlist(digest)
+        self._num_held[extent] -= 1
+        self._drop_if_empty(extent)
+
+    def _unlist(self, digest: bytes) -> None:
+        extent, place = self._pages.pop(digest)
+        parent = extent.header.name_of(place).parent
+        del self._children[parent][digest]
+        if not self._children[parent]:
+            del self._children[parent]
 
     def _drop_if_empty(self, extent: Extent) -> None:
         if not self._num_held[extent]:
@@ -145,7 +199,7 @@ class Catalog:
             del self._num_held[extent]
             for digest in extent.header.digests:
                 if self._pages.get(digest, (None, 0))[0] is extent:
-                    del self._pages[digest]
+                    self._unlist(digest)
 
     def refresh(self, *, always: bool = False) -> None:
         """See what other processes wrote and removed, if the folder changed since the last look."""
@@ -167,23 +221,32 @@ class Catalog:
     def _take(self, names: set[str]) -> None:
         for name in self._files.keys() - names:
             self.forget(self._files[name])
-        for name in sorted(names - self._files.keys()):
-            if name.endswith(SUFFIX):
-                self._read(self.folder / name)
+        new = [name for name in sorted(names - self._files.keys()) if name.endswith(SUFFIX)]
+        extents = [extent for name in new if (extent := self._read(self.folder / name))]
+        # As they were written: of pages that share as much, the newest is taken, as in memory.
+        for extent in sorted(extents, key=lambda extent: extent.header.created_s):
+            self.add(extent)
         remove_drafts(self.folder)
 
-    def _read(self, path: Path) -> None:
+    def _read(self, path: Path) -> Extent | None:
+        """The extent of a file that is one; any other is removed."""
         try:
             extent = read_header(path)
         except FileNotFoundError:
-            return
+            return None
         except CacheFileError as error:
             remove_file(path, str(error))
-            return
+            return None
         if self.layout is not None and extent.header.layout != self.layout:
             remove_file(path, f"its pages are {extent.header.layout}, not {self.layout}")
-            return
-        self.add(extent)
+            return None
+        return extent
+
+
+def _extends(new: Extent, place: int, old: Extent, old_place: int) -> bool:
+    """Whether a page has all tokens of an unfinished one, and more, made as well."""
+    longer = new.header.name_of(place).extends(old.header.name_of(old_place))
+    return longer and new.header.made[place].serves(old.header.made[old_place])
 
 
 def _beats(new: Extent, place: int, old: Extent, old_place: int) -> bool:

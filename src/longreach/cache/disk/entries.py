@@ -46,7 +46,7 @@ class Entry:
     def num_tokens(self) -> int:
         """Of the whole prefix."""
         last = self.chain[-1].header
-        return (last.first_page + last.num_pages) * last.layout.page_size
+        return last.first_page * last.layout.page_size + last.num_tokens
 
     @property
     def num_bytes(self) -> int:

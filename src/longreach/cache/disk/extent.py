@@ -14,18 +14,20 @@ import hashlib
 import json
 import os
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from longreach.cache.disk.files import Buffers, read_all, write_file
+from longreach.cache.hashing import PageName
 from longreach.cache.provenance import Provenance
 from longreach.errors import CacheFileError
 
-FORMAT = "longreach extent 1"
+FORMAT = "longreach extent 2"
 SUFFIX = ".safetensors"
-DIGEST_BYTES = 32
+DIGEST_BYTES, ID_BYTES = 32, 4
 EXTENT_TOKENS = 4096
 MAX_EXTENT_BYTES = 16 * 2**20
 _MAX_HEADER = 2**20
@@ -65,13 +67,15 @@ class Header:
     """What is known of the pages of an extent.
 
     first_page: its place in the chain. parent: the digest before it (the chain's seed for the first
-    one). made: how each page was. salt_tag: see `pins.salt_tag`. checksum: CRC-32 of the data.
+    one). tokens: ids of each page as int32; the last may be unfinished. made: how each page was.
+    salt_tag: see `pins.salt_tag`. checksum: CRC-32 of the data.
     """
 
     layout: Layout
     first_page: int
     parent: bytes
     digests: tuple[bytes, ...]
+    tokens: tuple[bytes, ...]
     made: tuple[Provenance, ...]
     salt_tag: str
     created_s: float
@@ -81,6 +85,17 @@ class Header:
     def num_pages(self) -> int:
         """Pages of the extent."""
         return len(self.digests)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens whose keys and values its pages hold."""
+        return sum(map(len, self.tokens)) // ID_BYTES
+
+    def name_of(self, place: int) -> PageName:
+        """The name of one of its pages."""
+        parent = self.digests[place - 1] if place else self.parent
+        is_first = self.first_page + place == 0
+        return PageName(self.digests[place], parent, self.tokens[place], is_first)
 
     @property
     def num_bytes(self) -> int:
@@ -176,6 +191,7 @@ def encode(header: Header, checksum: int) -> bytes:
         "first_page": str(header.first_page),
         "parent": header.parent.hex(),
         "digests": b"".join(header.digests).hex(),
+        "tokens": b64encode(b"".join(header.tokens)).decode(),
         "kinds": json.dumps([_plain(kind) for kind in kinds]),
         "made": json.dumps([kinds.index(made) for made in header.made]),
         "salt_tag": header.salt_tag,
@@ -214,13 +230,15 @@ def decode(text: bytes) -> Header:
         head_dim=head_dim,
         page_size=int(metadata["page_size"]),
     )
-    names = bytes.fromhex(metadata["digests"])
+    names, ids = bytes.fromhex(metadata["digests"]), b64decode(metadata["tokens"])
+    step = layout.page_size * ID_BYTES
     kinds = [_provenance(kind) for kind in json.loads(metadata["kinds"])]
     return Header(
         layout=layout,
         first_page=int(metadata["first_page"]),
         parent=bytes.fromhex(metadata["parent"]),
         digests=tuple(names[at : at + DIGEST_BYTES] for at in range(0, len(names), DIGEST_BYTES)),
+        tokens=tuple(ids[at : at + step] for at in range(0, len(ids), step)),
         made=tuple(kinds[kind] for kind in json.loads(metadata["made"])),
         salt_tag=metadata["salt_tag"],
         created_s=float(metadata["created_s"]),

@@ -29,6 +29,7 @@ from longreach.cache.disk.extent import (
 from longreach.cache.disk.files import Buffers, make_private, write_file
 from longreach.cache.disk.room import Room, Shelf
 from longreach.cache.disk.writer import Writer
+from longreach.cache.hashing import PageName
 from longreach.cache.pins import Pin
 from longreach.cache.provenance import Provenance
 from longreach.config import DiskCacheConfig
@@ -89,6 +90,10 @@ class ExtentStore:
         """The longest run of pages from page `start` of a chain on that serves `wanted`."""
         self.catalog.refresh()
         return self.catalog.find(digests, start, wanted)
+
+    def find_shared(self, name: PageName, at: int, wanted: Provenance) -> Part | None:
+        """The page that serves and shares most leading tokens with `name`, page `at` of a chain."""
+        return self.catalog.find_shared(name, at, wanted)
 
     def read(self, extent: Extent, buffers: Buffers) -> bool:
         """Fill the buffers with an extent's data; False when it is gone or broken, and removed."""

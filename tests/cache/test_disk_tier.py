@@ -1,0 +1,84 @@
+"""What a cache leaves on disk, and finds there again."""
+
+import numpy as np
+import pytest
+import torch
+
+from longreach.cache import DENSE, ExtentStore, KVCache, KVPool, layout_of
+from longreach.cache.disk.extent import read_pages
+from longreach.config import DiskCacheConfig
+
+PAGE = 4
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Caches over one directory; each is closed in the end."""
+    caches = []
+
+    def start(num_pages=64):
+        pool = KVPool(
+            num_layers=1,
+            num_kv_heads=1,
+            head_dim=2,
+            num_pages=num_pages,
+            page_size=PAGE,
+            dtype=torch.float32,
+        )
+        store = ExtentStore(DiskCacheConfig(directory=tmp_path), b"m" * 32, layout_of(pool))
+        caches.append(KVCache(num_pages, PAGE, pool=pool, store=store))
+        return caches[-1]
+
+    yield start
+    for cache in caches:
+        cache.disk.close()
+
+
+def remember(cache, tokens, value, **names):
+    """A request whose keys and values are all `value`, from its first to its last token."""
+    table = cache.open_table(tokens, **names)
+    cache.extend(table, len(tokens))
+    for tensor in (*cache.pool.k, *cache.pool.v):
+        tensor[:, table.slots(0, len(tokens))] = value
+    cache.commit(table, len(tokens), DENSE)
+    cache.release(table)
+    assert cache.disk.store.flush(10)
+
+
+def values_on_disk(cache):
+    """Every number in any file."""
+    found = set()
+    for extent in cache.disk.store.catalog.extents:
+        data = np.empty(extent.header.num_bytes, np.uint8)
+        read_pages(extent, [data.data])
+        found.update(data.view(np.float32).tolist())
+    return found
+
+
+def test_a_file_has_nothing_of_who_had_the_page_before(started):
+    """Behind the tokens of an unfinished page another tenant's keys may lie: they are not written,
+    and are gone from disk when that tenant's are forgotten.
+    """
+    cache = started(num_pages=2)
+    remember(cache, range(8), 7.0, cache_salt="bob")
+    remember(cache, [1], 1.0, cache_salt="alice")
+    cache.disk.forget("bob")
+    assert cache.disk.store.flush(10)
+    assert values_on_disk(cache) <= {0.0, 1.0}
+
+
+def test_of_equally_long_beginnings_disk_and_memory_give_the_same(started):
+    """The newest one, in whatever order the files are seen after a restart."""
+    cache = started()
+    salts = [str(number) for number in range(8)]
+    for salt in salts:
+        remember(cache, [1, 2, 3], 1.0, cache_salt=salt)
+        remember(cache, [1, 2, 4], 2.0, cache_salt=salt)
+    again = started()
+    for salt in salts:
+        table = cache.open_table([1, 2, 5], cache_salt=salt)
+        kept = cache.match_table(table, DENSE).shared
+        (part,) = again.find_on_disk(table, DENSE, again.match_table(table, DENSE))
+        assert kept.num_tokens == part.num_tokens == 2
+        digest = part.extent.header.digests[part.first]
+        assert cache.index.page_of(digest) == kept.page

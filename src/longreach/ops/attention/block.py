@@ -138,6 +138,8 @@ class Block:
             return pool_SH[pieces[0][0] : pieces[0][1]]
         num_keys = sum(last - first for first, last in pieces)
         gathered_KH = self.scratch.take(name, (num_keys, pool_SH.shape[1]), self.q_PRH.dtype)
+        if len(pieces) == 1:  # four times as fast as torch.cat, which converts in one thread
+            return gathered_KH.copy_(pool_SH[pieces[0][0] : pieces[0][1]])
         return torch.cat([pool_SH[first:last] for first, last in pieces], out=gathered_KH)
 
     def _select(self, name: str, pool_SH: Tensor, slots_K: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 Scores are base-2 logits. Floats carry their range in the exponent, so a softmax may be shifted by
 any number near the row's maximum, and the maximum itself is taken only where a row begins. While
-every maximum is small the shift is 0 and costs nothing. Otherwise it goes into the GEMM as one more
-column, (query, -shift) . (key, 1), where it is subtracted in float32 before the score is rounded.
-When a later tile outgrows the shift (its row sum says so), that tile is done again with a larger
-one.
+every maximum is small the shift is 0 and costs nothing. Otherwise the GEMM begins with it. Where
+scores are rounded to less than float32 it must be subtracted before they are: there it goes into
+the GEMM as one more column, (query, -shift) . (key, 1). When a later tile outgrows the shift (its
+row sum says so), that tile is done again with a larger one.
 
 Shape letters: M GEMM rows (position-major, then heads), K keys of a tile, H head dim,
 W = H + room for the shift column.
@@ -27,6 +27,8 @@ SUM_PIECE = 512
 CACHED_KEYS, CACHED_BYTES = 4096, 4 * 2**20
 """Keys, and bytes of scores, of one tile on a CPU."""
 MOST_KEYS = 2**16
+KEYS_FIRST_ROWS = range(12, 129)
+"""Numbers of float32 rows whose scores are computed faster as [keys, rows]."""
 
 
 class _Limits(NamedTuple):
@@ -64,6 +66,7 @@ class OnlineSoftmax:
         self._shape = (num_rows, head_dim)
         self._dtype, self._limits = dtype, _LIMITS[dtype]
         self._wide = torch.promote_types(dtype, torch.float32)
+        self._is_wide = dtype == self._wide
         self._queries: dict[int, Tensor] = {}
         self._shifted = False
         self.out_MH = scratch.take("out", self._shape, self._wide)
@@ -134,6 +137,8 @@ class OnlineSoftmax:
             return self._raw_scores(rows, rotation, k_KH, mask_MK)
         q_MW = self.queries(rotation)[rows]
         num_keys, head_dim = k_KH.shape
+        if self._is_wide:
+            return self._dot(q_MW[:, :head_dim], k_KH, mask_MK, self.shift_M[rows])
         k_KW = self._scratch.take("keys1", (num_keys, q_MW.shape[1]), self._dtype)
         k_KW[:, :head_dim].copy_(k_KH)
         k_KW[:, head_dim:].copy_(self._scratch.constant(f"one{self._dtype}", self._one))
@@ -144,9 +149,15 @@ class OnlineSoftmax:
     ) -> Tensor:
         return self._dot(self.queries(rotation)[rows, : k_KH.shape[1]], k_KH, mask_MK)
 
-    def _dot(self, q_MW: Tensor, k_KW: Tensor, mask_MK: Tensor | None) -> Tensor:
-        scores_MK = self._scratch.take("scores", (q_MW.shape[0], k_KW.shape[0]), self._dtype)
-        torch.mm(q_MW, k_KW.t(), out=scores_MK)
+    def _dot(
+        self, q_MW: Tensor, k_KW: Tensor, mask_MK: Tensor | None, shift_M: Tensor | None = None
+    ) -> Tensor:
+        shape = (q_MW.shape[0], k_KW.shape[0])
+        if self._is_wide and shape[0] in KEYS_FIRST_ROWS:
+            scores_MK = self._scratch.take("scores", shape[::-1], self._dtype).t()
+        else:
+            scores_MK = self._scratch.take("scores", shape, self._dtype)
+        _multiply(q_MW, k_KW.t(), shift_M, scores_MK)
         if mask_MK is not None:
             scores_MK[:, -mask_MK.shape[1] :].add_(mask_MK)
         return scores_MK
@@ -180,6 +191,14 @@ class OnlineSoftmax:
         one = torch.zeros(1, SHIFT_COLUMNS, dtype=self._dtype, device=self.out_MH.device)
         one[0, 0] = 1
         return one
+
+
+def _multiply(q_MW: Tensor, k_WK: Tensor, shift_M: Tensor | None, out_MK: Tensor) -> None:
+    """Scores less each row's shift. An output that lies keys first is computed keys first."""
+    if shift_M is None:
+        torch.mm(q_MW, k_WK, out=out_MK)
+    else:
+        torch.addmm(shift_M[:, None], q_MW, k_WK, beta=-1, out=out_MK)
 
 
 def _row_sums(weights_MK: Tensor, *, exact: bool) -> Tensor:

@@ -186,7 +186,7 @@ class Engine:
     def _end(
         self, group: RequestGroup, reason: FinishReason, error: Exception | None = None
     ) -> None:
-        """End every unfinished answer of a group now; its full pages stay cached."""
+        """End every unfinished answer of a group now; its pages stay cached."""
         group.error = error
         for answer in group.answers:
             self.scheduler.abort(answer.request.request_id, reason)

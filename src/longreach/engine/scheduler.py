@@ -172,7 +172,7 @@ class Scheduler:
             )
 
     def abort(self, request_id: str, reason: str = "abort") -> Request | None:
-        """Ends a request now; its full pages stay cached. None when the id is unknown."""
+        """Ends a request now; its pages stay cached. None when the id is unknown."""
         request = self._requests.get(request_id)
         if request is not None:
             self._finish(request, reason)

@@ -51,6 +51,18 @@ def test_a_choice_is_one_of_the_texts(choices, seed):
     assert answer in choices
 
 
+@pytest.mark.parametrize("text", ["\U0002f800", "cafe\u0301", "\u212b, 1 \u2126"])
+def test_a_choice_that_the_tokenizer_would_normalise_is_written_as_it_is(text):
+    """Texts that are not in normal form C come out to the byte: the tokenizer would change them."""
+    matcher, tokens = COMPILER.matcher("choice", json.dumps([text])), []
+    while not matcher.is_finished:
+        token = allowed(matcher)[0]
+        matcher.advance(token)
+        tokens.append(token)
+    written = b"".join(TOKENIZER.token_bytes(token) for token in tokens if token not in ENDS)
+    assert written == text.encode()
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(
     "pattern", ["[ab]{1,3}-[0-9]{2}", r"\d{4}(-\d\d){2}", "ja|nein|vielleicht", "(über|unter)!?"]

@@ -145,11 +145,19 @@ class _Vocabulary:
         self.eos_token_id = end_ids[0] if end_ids else 0
         self.tokens = [tokenizer.token_bytes(token_id) for token_id in range(num_tokens)]
         self.special_token_ids = sorted(i for i in tokenizer.special_ids if i < num_tokens)
+        self._id_of_byte = {token[0]: i for i, token in enumerate(self.tokens) if len(token) == 1}
 
     def __call__(self, text: bytes | str) -> list[int]:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8", "replace")
-        return self._tokenizer.encode(text, allow_special=False, add_special_tokens=False)
+        """Tokens of exactly these bytes. A text that is not in normal form C is spelled in bytes:
+        the tokenizer would change it first.
+        """
+        data = text.encode() if isinstance(text, str) else bytes(text)
+        ids = self._tokenizer.encode(
+            data.decode("utf-8", "replace"), allow_special=False, add_special_tokens=False
+        )
+        if b"".join(self.tokens[i] for i in ids) == data:
+            return ids
+        return [self._id_of_byte[byte] for byte in data if byte in self._id_of_byte]
 
 
 def _llguidance() -> Any:

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping
 
 _VERSION = b"longreach page chain 1"
 _INT32 = "i"
+MAX_SIBLINGS = 64
+"""Of the pages that go on from one, how many are compared with a prompt: the newest."""
 
 
 def fingerprint(**parts: object) -> bytes:

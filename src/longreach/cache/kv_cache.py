@@ -280,11 +280,23 @@ class KVCache:
 
         False when the file is gone or broken: nothing has changed then.
         """
+        is_read = self.read_part(table, part)
+        if is_read:
+            self.take_part(table, part)
+        return is_read
+
+    def read_part(self, table: PageTable, part: Part) -> bool:
+        """Read a part into the table's pages; False when it is gone or broken.
+
+        Parts may be read in any order, in several threads, while the table owns its pages.
+        """
         assert self.disk is not None, "a part without a disk"
-        assert part.at == table.num_committed, "parts come in order"
+        return self.disk.read(part, table.pages[part.at : part.at + part.count])
+
+    def take_part(self, table: PageTable, part: Part) -> None:
+        """Index the pages of a part that was read."""
+        assert part.at == table.num_committed, "parts are taken in order"
         end = part.at + part.count
-        if not self.disk.read(part, table.pages[part.at : end]):
-            return False
         table.num_computed = part.at * self.page_size + part.num_tokens
         for at, made in zip(range(part.at, end), part.made, strict=True):
             table.made = made.after(table.made)
@@ -293,7 +305,6 @@ class KVCache:
             else:
                 self._name_page(table, at, made)
         table.num_committed = table.num_computed // self.page_size
-        return True
 
     def held_prefix(self, table: PageTable) -> CachedPrefix:
         """What a table holds, described as if it had just been found."""

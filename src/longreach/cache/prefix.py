@@ -6,11 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from longreach.cache.hashing import PageName, num_shared_tokens
+from longreach.cache.hashing import MAX_SIBLINGS, PageName, num_shared_tokens
 from longreach.cache.provenance import Provenance
-
-MAX_SIBLINGS = 64
-"""Of the pages that follow one prefix, how many are compared with a prompt; the newest."""
 
 
 @dataclass(slots=True)

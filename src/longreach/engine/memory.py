@@ -20,8 +20,10 @@ from longreach.platform import available_bytes, resident_bytes
 
 USABLE_SHARE = 0.9
 """Of the memory that is free, what we plan with: the rest is left to the system."""
-BYTES_PER_PROMPT_TOKEN = 88
-"""Text (4), ids as Python integers in two lists (16 + 32) and int64 tensors (16), hashes (20)."""
+BYTES_PER_PROMPT_TOKEN = 98
+"""Text (4), ids as Python integers in two lists (16 + 32) and int64 tensors (16), hashes (20), ids
+of the chain and of its pages' names (10).
+"""
 LOGIT_COPIES = 4
 """Logits, their sorted copy, the sort's indices and the probabilities."""
 ROTATION_TABLES = 10

@@ -13,14 +13,12 @@ from threading import RLock
 
 from longreach.cache.disk.extent import SUFFIX, Extent, Layout, read_header
 from longreach.cache.disk.files import remove_drafts, remove_file
-from longreach.cache.hashing import PageName, num_shared_tokens
+from longreach.cache.hashing import MAX_SIBLINGS, PageName, num_shared_tokens
 from longreach.cache.provenance import Provenance
 from longreach.errors import CacheFileError
 
 logger = logging.getLogger(__name__)
 
-MAX_SIBLINGS = 64
-"""Of the pages that go on from one, how many are compared with others; the newest."""
 LOOK_S = 1.0
 """How often other processes' files are looked for, at most."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longreach.cli.options import Debug
+from longreach.cli.options import Debug, Json
 from longreach.cli.terminal import print_json, stdout_console
 from longreach.errors import InvalidRequestError
 
@@ -74,7 +74,7 @@ def bench_serve(
         bool,
         typer.Option("--overhead", help="Load MODEL here: the server beside the bare engine."),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Measure a server: time to first token, between tokens, throughput.

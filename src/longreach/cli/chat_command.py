@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longreach.cli.errors import EXIT_STOPPED
-from longreach.cli.options import MODEL_HELP, Debug
+from longreach.cli.options import MODEL_HELP, Debug, SamplingSeed
 from longreach.errors import InvalidRequestError, LongreachError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def chat(
     temperature: Annotated[
         float | None, typer.Option("--temperature", help="0: greedy. [default: the model's own]")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
+    seed: SamplingSeed = None,
     debug: Debug = False,
 ) -> None:
     """Talk with a model, here or behind a URL, about documents if you like.

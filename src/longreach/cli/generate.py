@@ -11,10 +11,13 @@ import typer
 from longreach.cli.options import (
     Debug,
     DtypeOption,
+    Json,
     Model,
     Quantization,
+    SamplingSeed,
     Sparse,
     SparseRecall,
+    Temperature,
     TextFile,
 )
 from longreach.cli.terminal import print_json, show_rate, show_seconds, stderr_console
@@ -33,14 +36,14 @@ def generate(
         bool, typer.Option("--raw", help="Continue the text as it is, without the chat template.")
     ] = False,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1)] = 256,
-    temperature: Annotated[float, typer.Option("--temperature", help="0: greedy.")] = 0.0,
+    temperature: Temperature = 0.0,
     top_p: Annotated[float, typer.Option("--top-p")] = 1.0,
-    seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
+    seed: SamplingSeed = None,
     sparse: Sparse = "adaptive",
     sparse_recall: SparseRecall = 0.95,
     dtype: DtypeOption = "auto",
     quantization: Quantization = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Answer a prompt, about a text if you give one. The answer goes to stdout as it comes.

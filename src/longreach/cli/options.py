@@ -19,6 +19,10 @@ Debug = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Draws the documents and the needles.")]
+Temperature = Annotated[float, typer.Option("--temperature", help="0: greedy.")]
+SamplingSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Draws the same answer again.")
+]
 TextFile = Annotated[
     Path | None,
     typer.Option("--file", help="Use this text.", exists=True, dir_okay=False, readable=True),

@@ -13,7 +13,17 @@ import typer
 from longreach.cli.ask.settings import AskSettings, OverLength
 from longreach.cli.cache_flags import CACHE_FLAGS, disk_cache_of
 from longreach.cli.flags import with_flags
-from longreach.cli.options import Debug, DtypeOption, Model, Quantization, Sparse, SparseRecall
+from longreach.cli.options import (
+    Debug,
+    DtypeOption,
+    Json,
+    Model,
+    Quantization,
+    SamplingSeed,
+    Sparse,
+    SparseRecall,
+    Temperature,
+)
 from longreach.cli.quantities import parse_seconds
 
 if TYPE_CHECKING:
@@ -41,8 +51,8 @@ def ask(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Of the answer, at most.")
     ] = 512,
-    temperature: Annotated[float, typer.Option("--temperature", help="0: greedy.")] = 0.0,
-    seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
+    temperature: Temperature = 0.0,
+    seed: SamplingSeed = None,
     over_length: Annotated[
         OverLength | None,
         typer.Option(
@@ -66,7 +76,7 @@ def ask(
     sparse_recall: SparseRecall = 0.95,
     dtype: DtypeOption = "auto",
     quantization: Quantization = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    json: Json = False,
     debug: Debug = False,
     **values: Any,
 ) -> None:

@@ -70,8 +70,9 @@ class Restoring(RuleBasedStateMachine):
         self.cache.start(table, prefix, len(tokens))
         done = prefix.num_tokens
         for part in parts:
-            if not self.cache.restore(table, part):  # the writer made room meanwhile
+            if not self.cache.read_part(table, part):  # the writer made room meanwhile
                 break
+            self.cache.take_part(table, part)
             done += part.num_tokens
         keys = keys_of(tokens, salt)
         assert done < len(tokens)

@@ -4,6 +4,7 @@ provenance.py   how a page was computed, and which requests it may serve
 hashing.py      the chain of page digests, and the fingerprint that seeds it
 pages.py        page numbers: free, owned, cached; runs and slots
 prefix.py       digest -> page, with provenance
+cached_prefix.py what of a prompt was found
 pins.py         prefixes that stay until their time is over
 pool.py         the tensors
 disk/           pages that outlive the process, as files
@@ -12,9 +13,10 @@ disk_tier.py    what of the pool goes to disk, and comes back
 kv_cache.py     the facade that the engine uses; one PageTable per request
 """
 
+from longreach.cache.cached_prefix import CachedPrefix
 from longreach.cache.disk import ExtentStore, Part
 from longreach.cache.hashing import HashChain, fingerprint
-from longreach.cache.kv_cache import CachedPrefix, CacheStats, KVCache
+from longreach.cache.kv_cache import CacheStats, KVCache
 from longreach.cache.page_bytes import layout_of
 from longreach.cache.pages import KeyRuns, PageAllocator, runs_of, slots_of
 from longreach.cache.pins import Pin, Pins, salt_tag

@@ -7,8 +7,9 @@ other; what has to happen together happens here. `_evict` is the one place where
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from longreach.cache.cached_prefix import CachedPrefix, describe
 from longreach.cache.disk import ExtentStore, Part
 from longreach.cache.disk_tier import DiskTier
 from longreach.cache.hashing import HashChain, chain_seed
@@ -18,27 +19,6 @@ from longreach.cache.pool import KVPool
 from longreach.cache.prefix import PrefixIndex, SharedTokens
 from longreach.cache.provenance import DENSE, Provenance
 from longreach.cache.table import PageTable
-
-
-@dataclass(frozen=True, slots=True)
-class CachedPrefix:
-    """What was found for a prompt: full pages, then tokens that the next page shares with another.
-
-    num_tokens: of both. made: the weakest provenance among them.
-    """
-
-    pages: tuple[int, ...] = ()
-    num_tokens: int = 0
-    recall_min: float = 1.0
-    recall_mean: float = 1.0
-    made: Provenance = DENSE
-    shared: SharedTokens | None = None
-
-    def in_full_pages(self) -> CachedPrefix:
-        """Without the tokens that would be copied."""
-        if self.shared is None:
-            return self
-        return replace(self, num_tokens=self.num_tokens - self.shared.num_tokens, shared=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +92,7 @@ class KVCache:
     def fits(self, prefix: CachedPrefix, num_tokens: int, num_spare: int = 0) -> bool:
         """Whether a new request for `num_tokens` that owns `prefix` leaves `num_spare` pages."""
         # Pages of the prefix that nobody owns are counted as available, and will be no longer.
-        claimed = sum(not self.allocator.num_owners(page) for page in _pages_read(prefix))
+        claimed = sum(not self.allocator.num_owners(page) for page in prefix.pages_read)
         new = self.pages_for(num_tokens) - len(prefix.pages)
         return claimed + new + num_spare <= self.num_available
 
@@ -150,7 +130,7 @@ class KVCache:
         pages, made = self.index.lookup(chain.digests[: usable // self.page_size], wanted)
         next_page = chain.name_of(len(pages), usable)
         shared = self.index.lookup_shared(next_page.parent, next_page.tokens, wanted)
-        return _describe(pages, made, self.page_size, shared)
+        return describe(pages, made, self.page_size, shared)
 
     # --- owning
 
@@ -160,7 +140,7 @@ class KVCache:
         Shared tokens are copied: their page goes on differently for everybody who has it.
         """
         assert not table.pages, "the table already owns pages"
-        read = _pages_read(prefix)
+        read = prefix.pages_read
         self.allocator.retain(read)
         table.add_pages(prefix.pages)
         self.extend(table, num_tokens)
@@ -275,18 +255,8 @@ class KVCache:
             parts.append(more)
         return parts
 
-    def restore(self, table: PageTable, part: Part) -> bool:
-        """Read a part into the table's pages that follow its committed ones, and index them.
-
-        False when the file is gone or broken: nothing has changed then.
-        """
-        is_read = self.read_part(table, part)
-        if is_read:
-            self.take_part(table, part)
-        return is_read
-
     def read_part(self, table: PageTable, part: Part) -> bool:
-        """Read a part into the table's pages; False when it is gone or broken.
+        """Read a part into the table's pages; False when the file is gone or broken.
 
         Parts may be read in any order, in several threads, while the table owns its pages.
         """
@@ -314,7 +284,7 @@ class KVCache:
         shared = None
         if table.tail is not None:
             shared = SharedTokens(table.pages[len(digests)], num_shared, table.tail)
-        return _describe(pages, made, self.page_size, shared)
+        return describe(pages, made, self.page_size, shared)
 
     # --- pins
 
@@ -422,33 +392,3 @@ class KVCache:
             for page in table.pages:
                 owners[page] += 1
         assert owners == [self.allocator.num_owners(p) for p in range(len(owners))]
-
-
-def _pages_read(prefix: CachedPrefix) -> tuple[int, ...]:
-    """All pages that must stay until a request has started with this prefix."""
-    return prefix.pages if prefix.shared is None else (*prefix.pages, prefix.shared.page)
-
-
-def _describe(
-    pages: Sequence[int],
-    made: Sequence[Provenance | None],
-    page_size: int,
-    shared: SharedTokens | None = None,
-) -> CachedPrefix:
-    """A prefix of these pages; a page without provenance says nothing of recall."""
-    known = [provenance for provenance in made if provenance is not None]
-    if shared is not None:
-        known.append(shared.made)
-    if not known:
-        return CachedPrefix()
-    weakest = known[0]
-    for provenance in known:
-        weakest = provenance.after(weakest)
-    return CachedPrefix(
-        pages=tuple(pages),
-        num_tokens=len(pages) * page_size + (shared.num_tokens if shared else 0),
-        recall_min=min(p.recall_min for p in known),
-        recall_mean=sum(p.recall_mean for p in known) / len(known),
-        made=weakest,
-        shared=shared,
-    )

@@ -1,0 +1,60 @@
+"""What of a prompt was found in the cache: full pages, then tokens to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from longreach.cache.prefix import SharedTokens
+from longreach.cache.provenance import DENSE, Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPrefix:
+    """What was found for a prompt: full pages, then tokens that the next page shares with another.
+
+    num_tokens: of both. made: the weakest provenance among them.
+    """
+
+    pages: tuple[int, ...] = ()
+    num_tokens: int = 0
+    recall_min: float = 1.0
+    recall_mean: float = 1.0
+    made: Provenance = DENSE
+    shared: SharedTokens | None = None
+
+    def in_full_pages(self) -> CachedPrefix:
+        """Without the tokens that would be copied."""
+        if self.shared is None:
+            return self
+        return replace(self, num_tokens=self.num_tokens - self.shared.num_tokens, shared=None)
+
+    @property
+    def pages_read(self) -> tuple[int, ...]:
+        """All pages that must stay until a request has started with it."""
+        return self.pages if self.shared is None else (*self.pages, self.shared.page)
+
+
+def describe(
+    pages: Sequence[int],
+    made: Sequence[Provenance | None],
+    page_size: int,
+    shared: SharedTokens | None = None,
+) -> CachedPrefix:
+    """A prefix of these pages; a page without provenance says nothing of recall."""
+    known = [provenance for provenance in made if provenance is not None]
+    if shared is not None:
+        known.append(shared.made)
+    if not known:
+        return CachedPrefix()
+    weakest = known[0]
+    for provenance in known:
+        weakest = provenance.after(weakest)
+    return CachedPrefix(
+        pages=tuple(pages),
+        num_tokens=len(pages) * page_size + (shared.num_tokens if shared else 0),
+        recall_min=min(p.recall_min for p in known),
+        recall_mean=sum(p.recall_mean for p in known) / len(known),
+        made=weakest,
+        shared=shared,
+    )

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 
-from longreach.cache import DENSE, ExtentStore, KVCache, KVPool, layout_of
+from longreach.cache import DENSE, ExtentStore, KVCache, layout_of
 from longreach.cache.disk.extent import read_pages
 from longreach.config import DiskCacheConfig
+from support.pools import small_pool
 
 PAGE = 4
 
@@ -17,14 +17,7 @@ def started(tmp_path):
     caches = []
 
     def start(num_pages=64):
-        pool = KVPool(
-            num_layers=1,
-            num_kv_heads=1,
-            head_dim=2,
-            num_pages=num_pages,
-            page_size=PAGE,
-            dtype=torch.float32,
-        )
+        pool = small_pool(num_pages, PAGE)
         store = ExtentStore(DiskCacheConfig(directory=tmp_path), b"m" * 32, layout_of(pool))
         caches.append(KVCache(num_pages, PAGE, pool=pool, store=store))
         return caches[-1]

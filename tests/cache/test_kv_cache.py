@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from longreach.cache import DENSE, KVCache, KVPool, Provenance
+from longreach.cache import DENSE, KVCache, Provenance
+from support.pools import small_pool
 
 PAGE = 4
 LOW = Provenance(mode="adaptive", target=0.9, recall_min=0.8, recall_mean=0.9)
@@ -162,14 +163,7 @@ def test_reused_pages_are_shared():
 
 def make_pool(num_pages=16):
     """A pool in which every row of every tensor is another one."""
-    pool = KVPool(
-        num_layers=2,
-        num_kv_heads=2,
-        head_dim=3,
-        num_pages=num_pages,
-        page_size=PAGE,
-        dtype=torch.float32,
-    )
+    pool = small_pool(num_pages, PAGE, num_layers=2, num_kv_heads=2, head_dim=3)
     for at, tensor in enumerate((*pool.k, *pool.v)):
         tensor.copy_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(at)))
     return pool
@@ -427,8 +421,5 @@ def test_asking_for_too_much_is_a_bug():
 
 def test_pool_gives_the_bytes():
     """Bytes of a page are those of the pool, or nothing where there is none."""
-    pool = KVPool(
-        num_layers=1, num_kv_heads=1, head_dim=2, num_pages=3, page_size=PAGE, dtype=torch.float32
-    )
-    assert KVCache(3, PAGE, pool=pool).bytes_per_page == 64
+    assert KVCache(3, PAGE, pool=small_pool(3, PAGE)).bytes_per_page == 64
     assert make_cache().bytes_per_page == 0

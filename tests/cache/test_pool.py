@@ -5,14 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longreach.cache import KVPool
 from longreach.cache import pool as pool_module
+from support.pools import small_pool
 
 
 def make_pool(dtype=torch.float32, num_pages=6):
-    return KVPool(
-        num_layers=2, num_kv_heads=2, head_dim=3, num_pages=num_pages, page_size=4, dtype=dtype
-    )
+    return small_pool(num_pages, num_layers=2, num_kv_heads=2, head_dim=3, dtype=dtype)
 
 
 def rows(count, seed=0):
@@ -99,15 +97,7 @@ def test_copy_is_of_the_first_rows(count):
 def test_write_on_a_gpu(slots):
     """The pool works on a CUDA device, with slots on the host or there."""
     for slot_device in ("cpu", "cuda"):
-        pool = KVPool(
-            num_layers=1,
-            num_kv_heads=2,
-            head_dim=3,
-            num_pages=6,
-            page_size=4,
-            dtype=torch.float32,
-            device="cuda",
-        )
+        pool = small_pool(6, num_kv_heads=2, head_dim=3, device="cuda")
         index = torch.tensor(slots)
         pool.write(0, index.to(slot_device), rows(4).cuda(), rows(4).cuda())
         assert torch.equal(pool.k[0].cpu()[:, index].transpose(0, 1), rows(4))

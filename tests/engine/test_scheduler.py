@@ -3,13 +3,13 @@
 import itertools
 
 import pytest
-import torch
 
-from longreach.cache import DENSE, KVCache, KVPool, Provenance
+from longreach.cache import DENSE, KVCache, Provenance
 from longreach.engine.request import Request, RequestState
 from longreach.engine.scheduler import Scheduler
 from longreach.errors import InvalidRequestError, MemoryPlanError
 from support.fake_runner import FakeRunner, outputs_alone, run_all, step
+from support.pools import small_pool
 
 PAGE = 4
 LOW = Provenance(mode="adaptive", target=0.9)
@@ -339,10 +339,7 @@ def test_first_come_is_not_starved():
 
 def test_impossible_requests_are_refused():
     """A request that can never fit gets the numbers, and its neighbours go on."""
-    pool = KVPool(
-        num_layers=1, num_kv_heads=1, head_dim=2, num_pages=4, page_size=PAGE, dtype=torch.float32
-    )
-    engine = Engine(num_pages=4, pool=pool)
+    engine = Engine(num_pages=4, pool=small_pool(4, PAGE))
     engine.add([1], max_tokens=16)
     with pytest.raises(MemoryPlanError, match="needs 5 pages of 4 tokens, the pool has 4") as info:
         engine.add(range(10), max_tokens=8)

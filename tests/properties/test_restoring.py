@@ -14,11 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from longreach.cache import DENSE, KVCache, KVPool, Pin, Provenance, layout_of, salt_tag
+from longreach.cache import DENSE, KVCache, Pin, Provenance, layout_of, salt_tag
 from longreach.cache.disk import ExtentStore
 from longreach.cache.disk import extent as extent_module
 from longreach.config import DiskCacheConfig
 from support.fake_runner import keys_of
+from support.pools import small_pool
 
 PAGE, NUM_PAGES, PAGES_PER_EXTENT = 2, 9, 2
 SPARSE = Provenance(mode="adaptive", target=0.9)
@@ -45,14 +46,7 @@ class Restoring(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
     def open(self):
-        self.pool = KVPool(
-            num_layers=2,
-            num_kv_heads=2,
-            head_dim=8,
-            num_pages=NUM_PAGES,
-            page_size=PAGE,
-            dtype=torch.float32,
-        )
+        self.pool = small_pool(NUM_PAGES, PAGE, num_layers=2, num_kv_heads=2, head_dim=8)
         config = DiskCacheConfig(directory=self.directory, max_bytes=9000)
         store = ExtentStore(config, b"model", layout_of(self.pool))
         self.cache = KVCache(NUM_PAGES, PAGE, fingerprint=b"model", pool=self.pool, store=store)

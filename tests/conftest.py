@@ -15,6 +15,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
+from hypothesis import settings
+
+# How long an example takes is the machine's affair.
+settings.register_profile("longreach", deadline=None)
+settings.load_profile("longreach")
 
 POISON_LIMIT = 1 << 24
 """Elements: larger tensors are pools that a test never touches whole."""

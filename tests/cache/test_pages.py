@@ -1,7 +1,7 @@
 """Page numbers, runs and slots."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.cache import PageAllocator, runs_of, slots_of
@@ -103,7 +103,6 @@ def test_runs_by_hand():
         runs_of([1], 4, 5)
 
 
-@settings(deadline=None)
 @given(st.permutations(range(12)), st.integers(0, 48), st.data())
 def test_runs_and_slots_agree(page_ids, num_tokens, data):
     """Runs and slots are two views of one page table, wherever it is cut."""
@@ -113,7 +112,6 @@ def test_runs_and_slots_agree(page_ids, num_tokens, data):
     assert slots_of(page_ids, 4, start, num_tokens).tolist() == slots[start:]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=20), st.integers(0, 20))
 def test_runs_grow_in_any_pieces(page_ids, cut):
     """Runs grown in two pieces are those of the whole."""

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.cache import pool as pool_module
@@ -24,7 +24,6 @@ def test_shapes_and_bytes():
     assert pool.bytes_per_page == 2 * 2 * 2 * 4 * 3 * 2
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 23), unique=True, max_size=24))
 def test_write_round_trips_any_slots(slots):
     """Row t is found at slot t again, and no other slot or layer is touched."""

@@ -1,6 +1,6 @@
 """Whatever a page says, words of it are verified as a quote, and other words are not."""
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from longreach.documents.citations import cite
@@ -43,7 +43,6 @@ def as_answer(words, gaps, marks, name, number):
     return f"It says {opening}{quote}{closing} {name.format(number)}."
 
 
-@settings(deadline=None)
 @given(quoted_pages(), MARKS, NAMES)
 def test_words_of_a_page_are_verified_on_it(given_pages, marks, name):
     """With any white space and marks, and the offsets select exactly these words."""
@@ -57,7 +56,6 @@ def test_words_of_a_page_are_verified_on_it(given_pages, marks, name):
     assert fold_quote(selected) == fold_quote(quote.text)
 
 
-@settings(deadline=None)
 @given(quoted_pages(), MARKS, NAMES, st.data())
 def test_a_changed_word_is_never_verified(given_pages, marks, name, data):
     """One word that the page does not have, anywhere in the quote."""
@@ -69,7 +67,6 @@ def test_a_changed_word_is_never_verified(given_pages, marks, name, data):
         assert not citation.verified
 
 
-@settings(deadline=None)
 @given(quoted_pages(), MARKS, NAMES)
 def test_the_wrong_page_is_never_verified(given_pages, marks, name):
     """What stands on another page alone is not cited from the one that is named."""
@@ -82,7 +79,6 @@ def test_the_wrong_page_is_never_verified(given_pages, marks, name):
     assert citation.end > citation.start
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_answer_can_be_cited(answer):
     """No text of a model breaks it, and offsets stay within their page."""

@@ -1,7 +1,7 @@
 """Texts that are the same to a reader compare equal, and lead back to their characters."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.documents.folding import fold, fold_quote
@@ -34,7 +34,6 @@ def test_typography_is_folded_away(source, folded):
     assert fold(source).text == folded
 
 
-@settings(deadline=None)
 @given(st.text(ALPHABET, max_size=60))
 def test_every_character_leads_back(source):
     """Each stands for a stretch of the source, and these stretches go forward."""

@@ -82,7 +82,7 @@ PATTERNS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(PATTERNS, min_size=1, max_size=4),
     st.lists(PATTERNS, max_size=2),

@@ -1,7 +1,7 @@
 """Parts hold every page once, fit the window, and their answers fit the next round."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.documents.map_reduce import (
@@ -56,7 +56,6 @@ def test_a_window_without_room_is_an_error():
         plan_parts([document("abc")], num_tokens=10, count=count)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("ab \n", max_size=120), min_size=1, max_size=8), st.integers(60, 300))
 def test_every_part_fits_and_nothing_is_left_out(texts, num_tokens):
     """All text in order, in parts whose documents are within the budget."""
@@ -86,7 +85,6 @@ def test_the_reduce_prompt_names_the_parts():
     assert "[book.pdf, page 1 to page 2]\nIt is 5.\n\nWhat is it?" in content
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=20))
 def test_groups_shrink_every_round(sizes):
     """Each group but the last has at least two answers; all are kept in order."""

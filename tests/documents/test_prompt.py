@@ -1,7 +1,7 @@
 """Documents first, question last."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.documents import document_part, prompt_messages
@@ -23,7 +23,6 @@ def test_one_question():
     ]
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 def test_the_document_part_never_depends_on_the_question(one, other):
     """All that stands before the question is the same, so it is read once."""

@@ -1,6 +1,6 @@
 """The pages that speak of a question come first, and no more of them than fit."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.documents.search import best_pages, score_pages
@@ -69,7 +69,6 @@ def test_scores_of_a_worked_example():
     assert abs(some - rarity * 2 * 2.2 / (2 + 1.2 * (0.25 + 0.75 * 4 / 3))) < 1e-12
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("ab c", max_size=20), max_size=6), st.text("abc ", max_size=6))
 def test_more_room_never_loses_the_best(texts, question):
     """The budget holds at any size, and the best page that fits alone stays when it grows."""

@@ -3,7 +3,7 @@
 import codecs
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.documents import read_document
@@ -62,7 +62,6 @@ def test_web_pages(head, encoding):
     assert decode_web(f"{head}{word}".encode(encoding), "a.html").endswith(word)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes(data):
     """Any bytes are text without controls that a prompt can hold, or a typed refusal."""
@@ -74,7 +73,6 @@ def test_any_bytes(data):
     assert not set(text) & set(map(chr, [*range(9), 11, 12, 13, *range(14, 32), 127]))
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), max_size=400))
 def test_hostile_names(name):
     """Whatever a file is called: one printable line, neither empty nor long, in the text's head."""

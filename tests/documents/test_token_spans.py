@@ -1,7 +1,7 @@
 """The tokens of a page spell that page."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.documents.prompt import prompt_messages
@@ -33,7 +33,6 @@ def test_every_page_is_found():
         assert len(piece.strip()) >= len(expected) - 2
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text("ab .\n\u00e9e\u0301\u4e2d<|im_end|>", max_size=30), min_size=1, max_size=5)
 )

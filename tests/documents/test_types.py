@@ -1,7 +1,7 @@
 """The text of a document, its anchors and spans."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.documents import Document, Page, page_spans
@@ -34,7 +34,6 @@ def test_anchors_are_those_of_the_small_model():
     assert f"\n\n{Page(number=2, text='').anchor}\n" in with_page_anchors(text)
 
 
-@settings(deadline=None)
 @given(PAGE_TEXTS)
 def test_a_span_is_its_page(texts):
     """The text between a page's offsets is the page, character by character."""
@@ -43,7 +42,6 @@ def test_a_span_is_its_page(texts):
     assert cut == texts
 
 
-@settings(deadline=None)
 @given(PAGE_TEXTS, st.data())
 def test_every_offset_belongs_to_a_page(texts, data):
     """Within a span: to its page. Pages never go back as offsets grow. The header is page 1's."""
@@ -64,7 +62,6 @@ def test_no_page_outside_the_text(offset):
         made(["x"]).page_at(offset)
 
 
-@settings(deadline=None)
 @given(st.lists(PAGE_TEXTS, min_size=1, max_size=3))
 def test_spans_of_several_documents(many):
     """Each page's place in the document part is its text, and names its document."""
@@ -75,7 +72,6 @@ def test_spans_of_several_documents(many):
     assert len(page_spans(documents)) == sum(map(len, many))
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=300), max_size=40))
 def test_lines_are_kept(lines):
     """Stretches joined are the text; each begins on the line after the last one's end."""

@@ -16,7 +16,7 @@ from longreach.engine.logprobs import Logprob, PromptLogprobs, rows_at_once, top
     st.integers(0, 5),
     st.integers(0, 99),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_entries_are_exact(values, num_top, pick):
     """Own token first, then the best; log_softmax values; rank = 1 + number of better tokens."""
     logits = torch.tensor([values])

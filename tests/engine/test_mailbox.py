@@ -47,7 +47,7 @@ async def empty(mailbox):
     st.lists(st.tuples(st.text("abc", max_size=3), st.integers(0, 2)), max_size=12),
     st.lists(st.booleans(), min_size=20, max_size=20),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_joined_or_not_the_same_is_said(processed, pieces, looks):
     """However often a consumer looks: all text in order, first and last progress, bounded size."""
 

@@ -68,7 +68,7 @@ REQUESTS = [
 
 
 @given(st.permutations(range(len(REQUESTS))), st.integers(1, len(REQUESTS)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_request_draws_alone_as_in_any_batch(order, size):
     """Neighbours, their number and their order change no token of a request."""
     steps = logits_of(6, len(REQUESTS))

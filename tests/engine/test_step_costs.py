@@ -23,7 +23,7 @@ STEPS = [(8, 8 * 900), (64, 0), (200, 200 * 500), (512, 512 * 2000), (1024, 0), 
 
 
 @given(COSTS, COSTS, COSTS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_exact_steps_give_the_exact_model(base, row, pair):
     """Where the three parts explain the steps, they are found."""
     truth = CostModel(base_s=base, row_s=row, pair_s=pair)
@@ -37,7 +37,7 @@ def test_exact_steps_give_the_exact_model(base, row, pair):
         st.tuples(st.integers(1, 4096), st.integers(0, 10**9), st.floats(1e-6, 100.0)), max_size=40
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_part_is_ever_negative(steps):
     """Whatever was measured, more rows never take less time."""
     model = fit(steps)

@@ -27,7 +27,7 @@ def patterns(draw: st.DrawFn) -> tuple[GroupPattern, range]:
 
 
 @given(patterns())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_kept_pairs_count_the_mask(case: tuple[GroupPattern, range]) -> None:
     """kept_pairs equals the number of true entries of the definition, causal_pairs of dense."""
     group, rows = case
@@ -37,7 +37,7 @@ def test_kept_pairs_count_the_mask(case: tuple[GroupPattern, range]) -> None:
 
 
 @given(patterns(), st.integers(0, 40), st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_carried_pattern_keeps_every_newer_key(
     case: tuple[GroupPattern, range], gap: int, length: int
 ) -> None:

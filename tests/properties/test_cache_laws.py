@@ -137,7 +137,7 @@ class Cache(RuleBasedStateMachine):
 
 
 TestCache = Cache.TestCase
-TestCache.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestCache.settings = settings(max_examples=100, stateful_step_count=50)
 
 
 @pytest.mark.parametrize("wanted", MADE)

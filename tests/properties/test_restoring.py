@@ -150,4 +150,4 @@ def _row(key, at):
 
 
 TestRestoring = Restoring.TestCase
-TestRestoring.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TestRestoring.settings = settings(max_examples=30, stateful_step_count=25)

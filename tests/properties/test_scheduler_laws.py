@@ -143,4 +143,4 @@ class LimitedEngine(Engine):
 
 TestEngine, TestLimitedEngine = Engine.TestCase, LimitedEngine.TestCase
 for case in (TestEngine, TestLimitedEngine):
-    case.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    case.settings = settings(max_examples=60, stateful_step_count=40)

@@ -32,7 +32,6 @@ def test_no_body_breaks_the_server(name, mode):
 
     @settings(
         max_examples=20,
-        deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -47,7 +47,7 @@ def test_no_path_and_no_query_breaks_the_server(client, name):
     method, path = name.split(" ")
     places = {each["name"]: each["in"] for each in OPERATIONS[name]}
 
-    @settings(max_examples=15 if places else 1, deadline=None, database=None)
+    @settings(max_examples=15 if places else 1, database=None)
     @given(values=st.fixed_dictionaries(dict.fromkeys(places, VALUES)))
     def try_one(values):
         inside = {key: quote(value, safe="") for key, value in values.items()}

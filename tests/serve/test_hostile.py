@@ -99,7 +99,7 @@ def conversation(text):
     }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=TEXT)
 def test_no_text_can_forge_a_turn(client, text):
     """The prompt has the special tokens of its turns and no other, whatever anybody wrote."""

@@ -146,7 +146,7 @@ HOSTILE = st.one_of(
         st.tuples(st.sampled_from(["user", "tool", "assistant"]), HOSTILE), min_size=1, max_size=4
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_contents_cannot_forge_markup(chat, tokenizer, turns):
     """Whatever messages say, special tokens in the prompt are those of the template's own turns."""
     messages = [{"role": role, "content": content} for role, content in turns]

@@ -25,7 +25,7 @@ def split(draw, items):
 
 
 @given(st.data(), IDS, st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_split_gives_the_text_decoded_at_once(data, ids, skip):
     """Fed in any groups, ids give the text that decoding them at once gives."""
     detokenizer = Detokenizer(TOKENIZER, skip_special_tokens=skip)
@@ -45,7 +45,7 @@ def stop_by_characters(text, stops, include):
 
 
 @given(st.data(), st.text(alphabet="abc", max_size=30), STOPS, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_stop_strings_are_found_in_any_pieces(data, text, stops, include):
     """The stop string that ends first ends the text, however the text comes in pieces."""
     finder = StopStrings(stops, include=include)
@@ -54,7 +54,7 @@ def test_stop_strings_are_found_in_any_pieces(data, text, stops, include):
 
 
 @given(st.text(alphabet="abc", max_size=30), STOPS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_is_held_back_without_need(text, stops):
     """What is held back is the longest end that can still become a stop string, no more."""
     finder = StopStrings(stops)
@@ -69,7 +69,7 @@ def test_nothing_is_held_back_without_need(text, stops):
 
 
 @given(st.data(), IDS, STOPS, st.booleans(), st.integers(0, 6))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_stop_strings_over_tokens(data, ids, stops, include, min_tokens):
     """Groups of tokens make no difference, with stop strings and min_tokens too."""
     options = {"stop": stops, "include_stop_str_in_output": include, "min_tokens": min_tokens}

@@ -43,7 +43,7 @@ def texts(max_size=12):
 
 
 @given(st.lists(texts(), min_size=1, max_size=6), st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_choice_is_one_of_the_texts(choices, seed):
     """Whatever characters the texts hold, an answer is one of them."""
     answer, ended = write(COMPILER.matcher("choice", json.dumps(choices)), seed)
@@ -103,7 +103,7 @@ SCHEMAS = st.recursive(
 
 
 @given(SCHEMAS, st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_answers_to_a_schema_validate(schema, seed):
     """Every complete answer is JSON that the schema accepts."""
     answer, ended = write(COMPILER.matcher("json", json.dumps(schema)), seed)

@@ -34,7 +34,7 @@ def split(pieces, *, is_open):
 
 
 @given(TEXTS | st.text(max_size=30), st.sets(st.integers(0, 60), max_size=8), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_cut_gives_the_same(text, places, is_open):
     """Reasoning and answer do not depend on how the text comes in pieces."""
     edges = [0, *sorted(place for place in places if place < len(text)), len(text)]
@@ -44,7 +44,6 @@ def test_any_cut_gives_the_same(text, places, is_open):
 
 
 @given(TEXTS, TEXTS)
-@settings(deadline=None)
 def test_nothing_but_newlines_is_lost(thought, answer):
     """Both parts come back whole, but for newlines at the edges of the tags."""
     assume("</think>" not in thought + answer[:8])

@@ -51,7 +51,7 @@ def test_pieces_encode_as_the_whole(pattern):
     pieces = Tokenizer(make_core(pattern), piece_chars=3)
     assert pieces._is_cuttable
 
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=120)
     @given(TEXTS)
     @example("a\n\nb c" * 5)
     @example("x's a\r\n1  b" * 5)
@@ -71,7 +71,7 @@ def test_the_cut_is_wrong_for_other_patterns():
 
 
 @given(TEXTS, st.integers(1, 20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_pieces_join_to_the_text(text, piece_chars):
     """Pieces join to the text, and none but the last is shorter than asked."""
     pieces = list(cut(text, piece_chars))
@@ -80,7 +80,7 @@ def test_pieces_join_to_the_text(text, piece_chars):
 
 
 @given(st.lists(st.sampled_from(["word ", "line\n", "12\n", "..."]), min_size=30).map("".join))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_prefix_shares_its_pieces(text):
     """What follows a text changes none of its pieces but those within two lengths of its end."""
     known = [p for p in _starts(text, 8) if p + 16 <= len(text)]
@@ -125,7 +125,7 @@ def test_the_cache_keeps_to_its_bound():
 
 
 @given(TEXTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_text_of_strangers_makes_no_special_token(tokenizer, text):
     """With allow_special=False no special id comes out, and the text survives the round trip."""
     ids = tokenizer.encode(text, allow_special=False)
@@ -206,7 +206,7 @@ def test_truncation_and_padding_of_the_file_are_off():
 
 
 @given(st.lists(st.integers(-2, 520), max_size=40), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_decode_is_that_of_tokenizers(tokenizer, ids, skip):
     """Any ids read as `tokenizers` reads them: broken UTF-8, special, added and unknown ids."""
     known = [i for i in ids if i >= 0]

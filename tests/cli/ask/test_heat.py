@@ -1,6 +1,6 @@
 """The strip shows every page that was looked at, however many there are."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longreach.cli.ask.heat import heat_levels, heat_strip, widen
@@ -20,7 +20,6 @@ def test_neighbours_share_a_block():
     assert heat_levels([0.0] * 99 + [1.0], 10) == [0] * 9 + [8]
 
 
-@settings(deadline=None)
 @given(SHARES, st.integers(1, 90))
 def test_it_fits_and_keeps_the_peak(shares, width):
     """Never wider than the room; the page looked at most is always to be seen."""

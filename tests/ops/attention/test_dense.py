@@ -52,7 +52,7 @@ def test_blocks_and_tiles_of_any_size(monkeypatch, rows):
     check(random_problem(900, 2, 1, 32, DualChunk(300, 333)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 260), st.integers(5, 90), st.integers(1, 60),
     st.lists(st.integers(0, 260), max_size=6), st.sampled_from((1, 3, 16, 128)), st.data(),

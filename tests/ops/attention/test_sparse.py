@@ -46,7 +46,7 @@ def test_random_patterns_are_kept_exactly(length, columns, diagonals):
     check(problem, Pattern(groups), [130, 333, 700], shuffle=5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 300), st.integers(10, 300), st.floats(0, 1), st.floats(0, 1),
     st.lists(st.integers(0, 300), max_size=4), st.sampled_from((8, 16, 128)), st.integers(0, 99),

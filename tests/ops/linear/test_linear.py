@@ -86,7 +86,7 @@ def test_packing_says_why_not():
     assert "cuda" in packing_unsupported(torch.bfloat16, torch.device("cuda"))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 12), st.integers(1, 40), st.floats(1e-6, 1e6), st.integers(0, 10_000))
 def test_quantised_weights_are_within_half_a_step(outputs, inputs, size, seed):
     """|w - s q| <= s / 2 for every weight, s is a bfloat16 number, and -128 is never used."""

@@ -49,7 +49,7 @@ def test_a_ban_leaves_something():
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=100), st.integers(0, 70))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_bitmask(allowed, extra):
     """Bit i % 32 of word i // 32 allows token i; tokens past the mask are forbidden."""
     words = [0] * (-(-len(allowed) // 32))

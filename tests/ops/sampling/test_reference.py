@@ -63,7 +63,7 @@ def test_temperature_comes_first():
 
 
 @given(LOGITS, st.integers(1, 35), st.floats(0.01, 1.0), st.floats(0.0, 1.0))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_laws_of_the_filters(values, k, p, min_p):
     """Each filter keeps the best token, equal tokens alike, and just the mass it is defined by."""
     logits = torch.tensor(values, dtype=torch.float64)
@@ -94,7 +94,7 @@ def test_laws_of_the_filters(values, k, p, min_p):
     st.floats(0.0, 0.5),
     st.integers(0, 99),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_fast_twin_draws_the_same_token(values, temperature, top_k, top_p, min_p, seed):
     """sample_row equals the reference for the same key, whatever the parameters."""
     logits = torch.tensor(values, dtype=torch.float32)

@@ -207,7 +207,7 @@ def test_the_question_at_the_end_is_always_looked_at(plant):
     mean=st.floats(0.5, 1.0),
     target=st.floats(0.5, 1.0),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rows_near_the_target_do_not_decide_alone(seed, spread, mean, target):
     """Checking rows accept only with a mean above the target, by two of its standard errors."""
     draw = torch.Generator().manual_seed(seed)

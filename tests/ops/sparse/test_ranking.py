@@ -29,7 +29,6 @@ def scores_of(case):
 )
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # make_case keeps no state
 )
 def test_prefixes_are_nested_and_counted_exactly(

@@ -91,7 +91,7 @@ def cut(draw, texts):
 
 
 @given(cut(FRAGMENTS | st.text(max_size=40)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @example(("<tool_call><tool_call>" + FIND, list("<tool_call><tool_call>" + FIND)))
 @example((FIND[:-3], list(FIND[:-3])))
 def test_any_cut_gives_the_same(case):
@@ -155,7 +155,7 @@ def write_call(name, arguments, style, indent, ascii_only):
     PROSE,
     st.integers(1, 7),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_well_formed_calls_come_out_whole(given_calls, after, step):
     """Names and arguments are those written, as JSON; content is the rest, trimmed at its ends."""
     text = ""

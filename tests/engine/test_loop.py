@@ -126,3 +126,16 @@ def test_a_failure_ends_it(loop):
     assert loop._listener.told == [loop.error]
     with pytest.raises(EngineClosedError):
         loop.call(lambda: 1).result(10)
+
+
+def test_a_caller_may_give_up(loop):
+    """A call whose future was cancelled is left out, and the loop goes on."""
+    loop._engine.gate.clear()
+    loop._engine.steps_left = 1
+    loop.notify()
+    ran = []
+    given_up = loop.call(lambda: ran.append("given up"))
+    assert given_up.cancel()
+    loop._engine.gate.set()
+    assert loop.call(lambda: "here").result(10) == "here"
+    assert (ran, loop.error) == ([], None)

@@ -110,6 +110,8 @@ class EngineLoop:
     def _run_calls(self) -> None:
         while self._calls:
             function, future = self._calls.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue  # its caller gave up
             try:
                 future.set_result(function())
             except Exception as error:  # noqa: BLE001  # the caller's to handle
@@ -120,4 +122,6 @@ class EngineLoop:
             self._has_ended = True
         self._listener.on_end(self.error)
         while self._calls:
-            self._calls.popleft()[1].set_exception(EngineClosedError("the engine has stopped"))
+            future = self._calls.popleft()[1]
+            if future.set_running_or_notify_cancel():
+                future.set_exception(EngineClosedError("the engine has stopped"))

@@ -130,12 +130,6 @@ class Catalog:
             found = (self._pages.get(digest) for digest in digests)
             return list(dict.fromkeys(entry[0] for entry in found if entry is not None))
 
-    def leaves(self) -> list[Extent]:
-        """The extents that none other goes on from: what can be removed and leave no orphan."""
-        with self._lock:
-            inner = {self._pages.get(e.header.parent, (None, 0))[0] for e in self.extents}
-            return [extent for extent in self.extents if extent not in inner]
-
     # --- changing
 
     def add(self, extent: Extent) -> None:
@@ -186,17 +180,20 @@ class Catalog:
 
     def remove(self, extent: Extent, why: str = "") -> None:
         """Forget an extent and remove its file."""
-        self.forget(extent)
-        remove_file(extent.path, why)
+        with self._lock:  # or a look in between would find the file again
+            self.forget(extent)
+            remove_file(extent.path, why)
 
     def forget(self, extent: Extent) -> None:
         """Know an extent no more; its file is gone."""
         with self._lock:
-            if self._files.pop(extent.path.name, None) is None:
+            # A look at the folder may have found the file anew since the caller got its extent.
+            known = self._files.pop(extent.path.name, None)
+            if known is None:
                 return
-            del self._num_held[extent]
-            for digest in extent.header.digests:
-                if self._pages.get(digest, (None, 0))[0] is extent:
+            del self._num_held[known]
+            for digest in known.header.digests:
+                if self._pages.get(digest, (None, 0))[0] is known:
                     self._unlist(digest)
 
     def refresh(self, *, always: bool = False) -> None:
@@ -211,8 +208,11 @@ class Catalog:
                 if changed_ns == self._looked_ns:
                     return
                 names = {entry.name for entry in os.scandir(self.folder) if entry.is_file()}
-            except OSError:
+            except (FileNotFoundError, NotADirectoryError):
                 names, changed_ns = set(), -1
+            except OSError as error:  # such as no free handle: the next look may see more
+                logger.warning("disk cache: %s: %s", self.folder, error.strerror)
+                return
             self._looked_ns = changed_ns
             self._take(names)
 
@@ -227,10 +227,11 @@ class Catalog:
         remove_drafts(self.folder)
 
     def _read(self, path: Path) -> Extent | None:
-        """The extent of a file that is one; any other is removed."""
+        """The extent of a file that is one; any other is removed, if it could be read."""
         try:
             extent = read_header(path)
-        except FileNotFoundError:
+        except OSError:
+            self._looked_ns = -1
             return None
         except CacheFileError as error:
             remove_file(path, str(error))

@@ -10,6 +10,7 @@ read, by the checksum whenever pages are.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -136,15 +137,15 @@ def write_extent(folder: Path, header: Header, buffers: Buffers) -> Extent:
 
 
 def read_pages(extent: Extent, buffers: Buffers) -> None:
-    """Fill the buffers with all data of an extent. Raises CacheFileError when it is not that."""
-    try:
-        handle = os.open(extent.path, os.O_RDONLY)
-    except OSError as error:
-        raise CacheFileError(f"{extent.path}: {error.strerror}") from error
+    """Fill the buffers with all data of an extent.
+
+    Raises CacheFileError when they are not what was written, and OSError when nobody can say now.
+    """
+    handle = os.open(extent.path, os.O_RDONLY)
     try:
         count = read_all(handle, buffers, extent.data_at)
     except OSError as error:
-        raise CacheFileError(f"{extent.path}: {error.strerror}") from error
+        raise _fault(extent.path, error) from error
     finally:
         os.close(handle)
     if count != extent.header.num_bytes:
@@ -154,16 +155,17 @@ def read_pages(extent: Extent, buffers: Buffers) -> None:
 
 
 def read_header(path: Path) -> Extent:
-    """What a file says it holds. Raises CacheFileError (also FileNotFoundError, if it is gone)."""
+    """What a file says it holds.
+
+    Raises CacheFileError when it is no extent, and OSError when it is gone or not to be read now.
+    """
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             text = file.read(length) if length <= _MAX_HEADER else b""
             status = os.fstat(file.fileno())
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise CacheFileError(f"{path}: {error.strerror}") from error
+        raise _fault(path, error) from error
     if len(text) != length or name_of(text) != path.name:
         raise CacheFileError(f"{path}: its name is not that of its header")
     header = _decode(path, text)
@@ -173,6 +175,11 @@ def read_header(path: Path) -> Extent:
             f"{path}: {status.st_size} bytes, {data_at + header.num_bytes} expected"
         )
     return Extent(path, header, data_at, status.st_size, status.st_mtime_ns)
+
+
+def _fault(path: Path, error: OSError) -> Exception:
+    """A disk that cannot read a file has lost it; any other error may pass."""
+    return CacheFileError(f"{path}: {error.strerror}") if error.errno == errno.EIO else error
 
 
 def name_of(text: bytes) -> str:

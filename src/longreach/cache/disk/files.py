@@ -106,8 +106,8 @@ def remove_file(path: Path, why: str = "") -> None:
 def remove_drafts(directory: Path) -> int:
     """Remove what dead writers left; how many."""
     count = 0
-    for path in directory.glob(f"*{DRAFT}"):
-        with suppress(OSError):
+    with suppress(OSError):
+        for path in directory.glob(f"*{DRAFT}"):
             if time.time() - path.stat().st_mtime > DRAFT_LIFE_S:
                 path.unlink()
                 count += 1

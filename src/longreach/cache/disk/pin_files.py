@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from longreach.cache.disk.extent import DIGEST_BYTES
-from longreach.cache.disk.files import make_private, remove_file, write_file
+from longreach.cache.disk.files import make_private, remove_drafts, remove_file, write_file
 from longreach.cache.pins import Pin
 
 SUFFIX = ".pin.json"
@@ -30,9 +30,10 @@ class PinFiles:
         except OSError:
             return {}
         if changed_ns != self._looked_ns:
+            self._looked_ns = changed_ns
+            remove_drafts(self.folder)
             found = [self._read(path) for path in sorted(self.folder.glob(f"*{SUFFIX}"))]
             self._pins = {pin.name: pin for pin in found if pin is not None}
-            self._looked_ns = changed_ns
         return dict(self._pins)
 
     def _read(self, path: Path) -> Pin | None:
@@ -40,7 +41,10 @@ class PinFiles:
             pin = _decode(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError:  # not to be read now: as it was, and again with the next look
+            self._looked_ns = -1
+            return next((pin for pin in self._pins.values() if self._path(pin.name) == path), None)
+        except (ValueError, KeyError, TypeError) as error:
             remove_file(path, f"no pin: {error!r}")
             return None
         if not pin.digests or self._path(pin.name) != path:

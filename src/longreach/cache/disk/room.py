@@ -6,8 +6,10 @@ stays: when nothing else is left, there is no room.
 
 from __future__ import annotations
 
+import heapq
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,15 +33,10 @@ class Shelf:
         self.catalog = catalog
         self.pins = PinFiles(catalog.folder / PINS)
 
-    def free_leaves(self) -> list[Extent]:
-        """Extents that may go: no pin wants them, and none goes on from them."""
-        pinned = self._pinned()
-        return [extent for extent in self.catalog.leaves() if extent not in pinned]
-
     def remove_old(self, ttl_s: float) -> int:
         """Remove what nobody used for so long; how many files."""
         before_ns = time.time_ns() - int(ttl_s * 1e9)
-        pinned = self._pinned()
+        pinned = self.pinned()
         old = [
             extent
             for extent in self.catalog.extents
@@ -49,7 +46,8 @@ class Shelf:
             self.catalog.remove(extent)
         return len(old)
 
-    def _pinned(self) -> set[Extent]:
+    def pinned(self) -> set[Extent]:
+        """What has to stay. Pins whose time is over end."""
         now_s = time.time()
         pinned: set[Extent] = set()
         for name, pin in self.pins.load().items():
@@ -67,6 +65,47 @@ def last_use(extent: Extent) -> int:
     except OSError:
         extent.used_ns = 0
     return extent.used_ns
+
+
+class _Leaves:
+    """The extents of some shelves that may go, the longest unused first.
+
+    They are those that no other goes on from: what can be removed and leave no orphan.
+    """
+
+    def __init__(self, shelves: list[Shelf], keep: Extent | None) -> None:
+        self._shelf_of = {extent: shelf for shelf in shelves for extent in shelf.catalog.extents}
+        self._parents = {
+            extent: shelf.catalog.extent_of(extent.header.parent)
+            for extent, shelf in self._shelf_of.items()
+        }
+        self._num_children = Counter(self._parents.values())
+        self._kept = {keep}.union(*(shelf.pinned() for shelf in shelves))
+        self._heap: list[tuple[int, str, Extent]] = []
+        for extent in self._shelf_of:
+            self._offer(extent)
+
+    def _offer(self, extent: Extent) -> None:
+        if not self._num_children[extent] and extent not in self._kept:
+            heapq.heappush(self._heap, (extent.used_ns, str(extent.path), extent))
+
+    def remove_oldest(self) -> int | None:
+        """Remove the file that was not used for the longest time; its bytes, None if none may go.
+
+        The extent that it went on from may be next.
+        """
+        while self._heap:
+            used_ns, _, extent = heapq.heappop(self._heap)
+            if last_use(extent) > used_ns:  # by another process
+                self._offer(extent)
+                continue
+            self._shelf_of[extent].catalog.remove(extent)
+            parent = self._parents[extent]
+            if parent is not None:
+                self._num_children[parent] -= 1
+                self._offer(parent)
+            return extent.size
+        return None
 
 
 class Room:
@@ -91,16 +130,12 @@ class Room:
         """
         shelves = self._all()
         missing = sum(shelf.catalog.num_bytes for shelf in shelves) + size - self._bound(shelves)
-        while missing > 0:
-            candidates = [(e, shelf) for shelf in shelves for e in shelf.free_leaves()]
-            candidates = [(e, shelf) for e, shelf in candidates if e is not keep]
-            if not candidates:
+        leaves = _Leaves(shelves, keep) if missing > 0 else None
+        while leaves is not None and missing > 0:
+            removed = leaves.remove_oldest()
+            if removed is None:
                 return False
-            for extent, shelf in sorted(candidates, key=lambda pair: last_use(pair[0])):
-                shelf.catalog.remove(extent)
-                missing -= extent.size
-                if missing <= 0:
-                    break
+            missing -= removed
         return True
 
     def expire(self, *, always: bool = False) -> None:

@@ -1,6 +1,7 @@
 """The extents of one model, in a directory that other models and processes may use, too.
 
-Looking and reading happen in the caller's thread, all that changes files in the writer's.
+Looking and reading happen in the caller's thread, writing in the writer's. Files that are of no use
+are removed by whoever finds them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from longreach.cache.disk.extent import (
     read_pages,
     write_extent,
 )
-from longreach.cache.disk.files import Buffers, make_private, write_file
+from longreach.cache.disk.files import Buffers, make_private, remove_drafts, write_file
 from longreach.cache.disk.room import Room, Shelf
 from longreach.cache.disk.writer import Writer
 from longreach.cache.hashing import PageName
@@ -79,6 +80,7 @@ class ExtentStore:
         """Make the folder, say whose it is, and remove what is too old."""
         for directory in (self.folder.parent.parent, self.folder.parent, self.folder):
             make_private(directory)
+            remove_drafts(directory)
         path = self.folder / MODEL_FILE
         if not path.exists():
             write_file(path, [json.dumps({"model": self._name}).encode()])
@@ -96,13 +98,21 @@ class ExtentStore:
         return self.catalog.find_shared(name, at, wanted)
 
     def read(self, extent: Extent, buffers: Buffers) -> bool:
-        """Fill the buffers with an extent's data; False when it is gone or broken, and removed."""
+        """Fill the buffers with an extent's data; False when that cannot be.
+
+        A broken file is removed, one that cannot be read now stays for later.
+        """
         try:
             read_pages(extent, buffers)
         except CacheFileError as error:
-            if extent.path.exists():
-                self.writer.put(partial(self.catalog.remove, extent, str(error)))
+            self.writer.put(partial(self.catalog.remove, extent, str(error)))
             self.catalog.forget(extent)
+            return False
+        except FileNotFoundError:
+            self.catalog.forget(extent)
+            return False
+        except OSError as error:
+            logger.warning("disk cache: %s cannot be read: %s", extent.path, error.strerror)
             return False
         return True
 

@@ -146,6 +146,6 @@ def _model_of(folder: Path) -> tuple[str, str]:
 def _fault_of(extent: Extent) -> str | None:
     try:
         read_pages(extent, [memoryview(bytearray(extent.header.num_bytes))])
-    except CacheFileError as error:
+    except (CacheFileError, FileNotFoundError) as error:
         return str(error)
     return None

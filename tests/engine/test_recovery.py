@@ -99,6 +99,24 @@ def test_when_nobody_reads_the_youngest_ends(engine, monkeypatch):
     assert len(ids_of([*mine, *outputs["old"]])) == 20
 
 
+def test_a_decode_says_nothing_of_slices(engine, monkeypatch):
+    """One row that found no memory, once, leaves the prompt's slices as long as they were."""
+    engine.add_request(request(20, max_tokens=20, request_id="a"))
+    engine.step()
+    (running,) = engine.scheduler.running
+    failures = [MemoryError()]
+    whole_run = engine.runner.run
+
+    def fail_once(work, **options):
+        if failures:
+            raise failures.pop()
+        return whole_run(work, **options)
+
+    monkeypatch.setattr(engine.runner, "run", fail_once)
+    run(engine)
+    assert (running.num_memory_failures, running.max_slice_tokens) == (1, None)
+
+
 def test_buffers_are_given_back(engine, monkeypatch):
     """Before it is tried again, the scratch that is kept between steps is released."""
     engine.add_request(request(300, request_id="a"))

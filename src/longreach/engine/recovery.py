@@ -48,12 +48,12 @@ def may_retry(piece: ScheduledSlice, error: BaseException) -> bool:
     if request.num_memory_failures >= MAX_RETRIES:
         return False
     request.num_memory_failures += 1
-    request.max_slice_tokens = max(piece.length // 2, 1)
+    if not piece.is_decode:  # one row says nothing of how the prompt may be read again
+        request.max_slice_tokens = max(piece.length // 2, 1)
     logger.warning(
-        "%s: out of memory in a step of %d rows, going on with %d: %s",
+        "%s: out of memory in a step with %d rows of it, trying again: %s",
         request.request_id,
         piece.length,
-        request.max_slice_tokens,
         error,
     )
     return True

@@ -1,9 +1,14 @@
 """What a cache leaves on disk, and finds there again."""
 
+import threading
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from longreach.cache import DENSE, ExtentStore, KVCache, layout_of
+from longreach.cache import DENSE, ExtentStore, KVCache, Pin, disk_tier, layout_of
+from longreach.cache.disk import extent as extent_module
 from longreach.cache.disk.extent import read_pages
 from longreach.config import DiskCacheConfig
 from support.pools import small_pool
@@ -75,3 +80,69 @@ def test_of_equally_long_beginnings_disk_and_memory_give_the_same(started):
         assert kept.num_tokens == part.num_tokens == 2
         digest = part.extent.header.digests[part.first]
         assert cache.index.page_of(digest) == kept.page
+
+
+def forever(cache, tokens):
+    """A pin of exactly these tokens, without an end."""
+    return Pin(digests=tuple(cache.open_table(tokens).chain.digests))
+
+
+def test_a_pin_renewed_elsewhere_stays(started):
+    """The time of our copy is over, that of the file is not: nothing of it goes for room."""
+    cache = started(num_pages=8)
+    remember(cache, range(16), 1.0)
+    pin = forever(cache, range(16))
+    cache.pin(replace(pin, expires_s=time.time() + 0.05))
+    assert cache.disk.store.flush(10)
+    cache.disk.store.pin(pin)  # as another process would
+    assert cache.disk.store.flush(10)
+    time.sleep(0.1)
+    remember(cache, range(100, 124), 2.0)
+    assert cache.disk.store.pins() == {pin.name: pin}
+    assert cache.pins.get(pin.name) == pin
+
+
+def test_pins_made_elsewhere_are_ended_here(started):
+    """By the first unpin, though this cache had not heard of them."""
+    cache = started()
+    remember(cache, range(16), 1.0)
+    pin = forever(cache, range(16))
+    cache.disk.store.pin(pin)
+    assert cache.disk.store.flush(10)
+    assert cache.unpin(pin.name)
+    assert cache.disk.store.flush(10)
+    assert cache.disk.store.pins() == {}
+
+
+def test_nothing_is_wished_for_twice(started, monkeypatch):
+    """Questions over a document that waits for the writer ask for their own pages alone."""
+    monkeypatch.setattr(extent_module, "EXTENT_TOKENS", 2 * PAGE)
+    cache = started()
+    gate = threading.Event()
+    cache.disk.store.writer.put(lambda: gate.wait(10), cache.disk.store.writer._max_bytes)
+    for question in range(3):
+        table = cache.open_table([*range(40), 100 + question])
+        cache.start(table, cache.match_table(table, DENSE), 41)
+        cache.commit(table, 41, DENSE)
+        cache.release(table)
+    digests = [digest for wish in cache.disk._backlog for digest in wish.digests]
+    assert len(digests) == len(set(digests)) == 10 + 3
+    gate.set()
+    assert cache.disk.store.flush(10)
+    cache.disk.pump()
+
+
+def test_too_much_to_write_is_told_once(started, monkeypatch, caplog):
+    """Beyond the bound of the backlog, one line says that nothing more is kept."""
+    monkeypatch.setattr(disk_tier, "MAX_BACKLOG", 1)
+    cache = started()
+    gate = threading.Event()
+    cache.disk.store.writer.put(lambda: gate.wait(10), cache.disk.store.writer._max_bytes)
+    for first in (0, 100, 200):
+        table = cache.open_table(range(first, first + 8))
+        cache.extend(table, 8)
+        cache.commit(table, 8, DENSE)
+        cache.release(table)
+    gate.set()
+    assert len(caplog.messages) == 1
+    assert "1 extents wait" in caplog.text

@@ -423,3 +423,33 @@ def test_pool_gives_the_bytes():
     """Bytes of a page are those of the pool, or nothing where there is none."""
     assert KVCache(3, PAGE, pool=small_pool(3, PAGE)).bytes_per_page == 64
     assert make_cache().bytes_per_page == 0
+
+
+def test_full_pages_alone_are_described_by_themselves():
+    """What a copied beginning was made like says nothing of a prefix that does without it."""
+    cache = make_cache()
+    compute_and_release(cache, range(PAGE), DENSE)
+    table = cache.open_table(range(2 * PAGE - 1))
+    cache.start(table, cache.match_table(table, LOW), 2 * PAGE - 1)
+    cache.commit(table, 2 * PAGE - 1, LOW)
+    cache.release(table)
+    prefix = cache.match_prefix([*range(2 * PAGE - 1), 99, 98], wanted=LOW)
+    assert (prefix.num_tokens, prefix.made.mode) == (2 * PAGE - 1, "adaptive")
+    whole = prefix.in_full_pages()
+    assert (whole.num_tokens, whole.made, whole.recall_min) == (PAGE, DENSE, 1.0)
+
+
+def test_an_idle_page_gives_its_name_to_one_in_use():
+    """Else it could be evicted, and with it the names of all that its reader computed after it."""
+    cache = make_cache()
+    compute_and_release(cache, range(2 * PAGE), DENSE)
+    table = compute(cache, range(4 * PAGE))  # all of it, reusing nothing
+    pages = list(table.pages)
+    others = cache.open_table(range(100, 100 + 12 * PAGE))
+    cache.extend(others, 12 * PAGE)  # all that is left
+    cache.release(table)
+    assert cache.match_prefix([*range(4 * PAGE), 99]).pages == tuple(pages)
+
+
+def compute_and_release(cache, tokens, made):
+    cache.release(compute(cache, tokens, made))

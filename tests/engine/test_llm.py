@@ -545,8 +545,12 @@ def test_a_budget_replaces_the_target(open_llm, long_dca):
 
 
 def test_fixed_tables_are_obeyed(open_llm, long_dca, tmp_path):
-    """sparse="fixed" reads the checkpoint's table: small budgets are sparse, full ones dense."""
+    """sparse="fixed" reads the checkpoint's table: small budgets are sparse, full ones dense.
+
+    Pages that were read by one table are named otherwise than those of another.
+    """
     dense = open_llm(long_dca, sparse="off")
+    names = {dense.engine.cache.fingerprint}
     expected = tokens(dense.generate(prompt(2000), greedy(4))[0])
     for size, is_dense in ((100, False), (4096, True)):
         folder = tmp_path / str(size)
@@ -557,6 +561,8 @@ def test_fixed_tables_are_obeyed(open_llm, long_dca, tmp_path):
         (output,) = llm.generate(prompt(2000), greedy(4))
         assert (output.metrics.density == 1.0) == is_dense
         assert not is_dense or tokens(output) == expected
+        names.add(llm.engine.cache.fingerprint)
+    assert len(names) == 3
 
 
 def test_the_full_target_is_dense(open_llm, tiny_dca):

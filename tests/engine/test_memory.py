@@ -1,11 +1,14 @@
 """The memory plan is arithmetic: parts add up, grow with the tokens, and can be inverted."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longreach.config import EngineConfig, ModelConfig, RopeConfig, SparsePolicy
+from longreach.config import DiskCacheConfig, EngineConfig, ModelConfig, RopeConfig, SparsePolicy
 from longreach.engine.build import Overrides, longest_context, plan_engine, pool_tokens
 from longreach.engine.memory import Footprint, fit_context
 from longreach.errors import InvalidRequestError, MemoryPlanError
@@ -141,3 +144,12 @@ def test_longer_than_meant_is_logged(caplog):
     _, tokens = plan_engine(ours, Overrides(), 40 * GIB)
     assert tokens == 5000
     assert "5000 is more than the 4096" in caplog.text
+
+
+def test_the_disk_cache_holds_what_it_writes_and_what_it_reads():
+    """Two extents are read at once, and one that is larger than the queue waits all the same."""
+    settings = EngineConfig(disk_cache=DiskCacheConfig(directory=Path("cache")))
+    assert footprint().plan(1000).disk_queue == 0
+    assert footprint(settings=settings).plan(1000).disk_queue == (64 + 2 * 16) * 2**20
+    pages = replace(settings, page_size=2048)  # 112 MiB each, an extent of one page
+    assert footprint(settings=pages).plan(1000).disk_queue == 3 * 2048 * 57344

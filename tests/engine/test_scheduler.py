@@ -387,3 +387,44 @@ def test_bad_limits(options, field):
     """Limits that leave a decoding request without its token are refused by name."""
     with pytest.raises(InvalidRequestError, match=field):
         Engine(**options)
+
+
+def test_waiting_costs_no_look_at_the_cache(monkeypatch):
+    """While another request reads the prefix, the cache is not asked for it again and again."""
+    engine = Engine(lone=4, batched=4)
+    engine.add(range(60))
+    engine.add([*range(40), 70, 71])
+    engine.step()
+    looks = []
+    match = engine.cache.match_table
+    monkeypatch.setattr(engine.cache, "match_table", lambda *a: looks.append(1) or match(*a))
+    for _ in range(8):
+        engine.step()
+    assert len(looks) == 0
+    engine.run()
+
+
+def test_named_tokens_are_of_the_prompt():
+    """A prompt that is preempted while it is read does not count its pages twice."""
+    engine = Engine(num_pages=22, batched=8, lone=8)
+    engine.add([1, 2, 3], max_tokens=40)
+    engine.add([4, 5, 6], max_tokens=40)
+    engine.step()
+    engine.step()
+    long = engine.add(range(100, 160), max_tokens=2)
+    engine.run()
+    assert not long.is_first_run
+    assert long.num_named_tokens == long.num_prompt_tokens
+
+
+def test_who_keeps_no_pages_keeps_no_copied_tokens():
+    """Not even when the page that they were copied from is gone before it ends."""
+    engine = Engine(num_pages=8, seqs=2)
+    engine.add([1, 2, 3, 4, 5, 6], max_tokens=1)
+    engine.run()
+    guest = engine.add([1, 2, 3, 4, 5, 9, 9, 9], max_tokens=12, keeps_pages=False)
+    engine.step()
+    assert guest.num_cached_tokens == 5
+    engine.add(range(50, 58), max_tokens=9)
+    engine.run()
+    assert engine.cache.match_prefix([1, 2, 3, 4, 5, 9]).num_tokens in (0, 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from longreach.cache.prefix import SharedTokens
 from longreach.cache.provenance import DENSE, Provenance
@@ -13,7 +13,8 @@ from longreach.cache.provenance import DENSE, Provenance
 class CachedPrefix:
     """What was found for a prompt: full pages, then tokens that the next page shares with another.
 
-    num_tokens: of both. made: the weakest provenance among them.
+    num_tokens: of both. made: the weakest provenance among them. whole: the full pages alone, where
+    there is more.
     """
 
     pages: tuple[int, ...] = ()
@@ -22,12 +23,11 @@ class CachedPrefix:
     recall_mean: float = 1.0
     made: Provenance = DENSE
     shared: SharedTokens | None = None
+    whole: CachedPrefix | None = None
 
     def in_full_pages(self) -> CachedPrefix:
         """Without the tokens that would be copied."""
-        if self.shared is None:
-            return self
-        return replace(self, num_tokens=self.num_tokens - self.shared.num_tokens, shared=None)
+        return self if self.whole is None else self.whole
 
     @property
     def pages_read(self) -> tuple[int, ...]:
@@ -45,16 +45,15 @@ def describe(
     known = [provenance for provenance in made if provenance is not None]
     if shared is not None:
         known.append(shared.made)
-    if not known:
-        return CachedPrefix()
-    weakest = known[0]
+    weakest = known[0] if known else DENSE
     for provenance in known:
         weakest = provenance.after(weakest)
     return CachedPrefix(
         pages=tuple(pages),
         num_tokens=len(pages) * page_size + (shared.num_tokens if shared else 0),
-        recall_min=min(p.recall_min for p in known),
-        recall_mean=sum(p.recall_mean for p in known) / len(known),
+        recall_min=min((p.recall_min for p in known), default=1.0),
+        recall_mean=sum(p.recall_mean for p in known) / max(len(known), 1),
         made=weakest,
         shared=shared,
+        whole=None if shared is None else describe(pages, made, page_size),
     )

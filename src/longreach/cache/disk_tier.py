@@ -6,6 +6,7 @@ copied when they are handed to the writer: their slots may be given to somebody 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from longreach.cache.provenance import Provenance
     from longreach.cache.table import PageTable
 
+logger = logging.getLogger(__name__)
+
 MAX_BACKLOG = 8192
 """Extents that wait for room in the writer's queue; more are not written."""
 CLOSE_S = 30.0
@@ -36,6 +39,11 @@ class _Wish:
     first: int
     digests: tuple[bytes, ...]
     salt_tag: str
+
+    @property
+    def name(self) -> tuple[int, bytes]:
+        """Of two wishes of one name, the second asks for nothing more."""
+        return self.first, self.digests[-1]
 
 
 class DiskTier:
@@ -50,6 +58,8 @@ class DiskTier:
         self._pool = pool
         self._index = index
         self._backlog: deque[_Wish] = deque()
+        self._wished: set[tuple[int, bytes]] = set()
+        self._has_told_overflow = False
 
     # --- writing
 
@@ -93,15 +103,31 @@ class DiskTier:
     def _wish(self, digests: Sequence[bytes], first: int, end: int, tag: str) -> None:
         """Want pages [first, end) of a chain on disk, an extent at a time."""
         step = self.store.layout.pages_per_extent
-        while first < end and len(self._backlog) < MAX_BACKLOG:
+        while first < end:
             last = min((first // step + 1) * step, end)
-            self._backlog.append(_Wish(first, tuple(digests[first:last]), tag))
+            wish = _Wish(first, tuple(digests[first:last]), tag)
+            if wish.name not in self._wished and any(map(self._is_lacking, wish.digests)):
+                if len(self._wished) >= MAX_BACKLOG:
+                    self._tell_overflow()
+                    return
+                self._backlog.append(wish)
+                self._wished.add(wish.name)
             first = last
+
+    def _tell_overflow(self) -> None:
+        if not self._has_told_overflow:
+            self._has_told_overflow = True
+            logger.warning(
+                "disk cache: %d extents wait to be written, what comes now is not kept on disk",
+                len(self._wished),
+            )
 
     def pump(self) -> None:
         """Hand to the writer what it has room for; nothing waits here."""
         while self.has_work:
-            for header in self._headers(self._backlog.popleft()):
+            wish = self._backlog.popleft()
+            self._wished.discard(wish.name)
+            for header in self._headers(wish):
                 found = [self._index.page_of(digest) for digest in header.digests]
                 pages = [page for page in found if page is not None]
                 self.store.write(header, copy_pages(self._pool, pages, header.num_tokens))
@@ -110,8 +136,8 @@ class DiskTier:
         """Remove what is on disk, and on its way there, of one salt or (None) of all."""
         tag = None if cache_salt is None else salt_tag(cache_salt)
         left = [wish for wish in self._backlog if tag not in (None, wish.salt_tag)]
-        self._backlog.clear()
-        self._backlog.extend(left)
+        self._backlog = deque(left)
+        self._wished = {wish.name for wish in left}
         self.store.forget(tag)
 
     def close(self, timeout_s: float = CLOSE_S) -> None:

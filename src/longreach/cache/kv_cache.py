@@ -201,7 +201,10 @@ class KVCache:
         """Index a page, as far as it was computed; whether its name leads to it now."""
         page, name = table.pages[at], table.chain.name_of(at, table.num_computed)
         self.allocator.set_indexed(page)
-        ended = self.index.insert(name, page, made, table.cache_salt)
+        old = self.index.page_of(name.digest)
+        # A page that nobody owns may be evicted, and with it the names of all that follow.
+        is_idle = old is not None and not self.allocator.num_owners(old)
+        ended = self.index.insert(name, page, made, table.cache_salt, replace_equal=is_idle)
         for dropped in ended:
             self.allocator.drop_indexed(dropped)
         if page in ended:
@@ -251,7 +254,8 @@ class KVCache:
         end = len(prefix.pages) + sum(part.count for part in parts)
         more = self.disk.find_shared(chain.name_of(end, usable), end, wanted)
         in_memory = 0 if parts or prefix.shared is None else prefix.shared.num_tokens
-        if more is not None and more.num_shared > in_memory:
+        # A few tokens, such as those with which all chats begin, are not worth a whole extent.
+        if more is not None and more.num_shared - in_memory > self.page_size // 8:
             parts.append(more)
         return parts
 
@@ -299,6 +303,7 @@ class KVCache:
 
     def unpin(self, name: bytes) -> bool:
         """End the pin of this name; whether there was one."""
+        self.load_pins()
         is_pinned = self.pins.get(name) is not None
         self._keep(self.pins.remove(name), kept=False)
         if is_pinned and self.disk is not None:
@@ -311,7 +316,7 @@ class KVCache:
         if found is None:
             return
         for pin in found.values():
-            if self.pins.get(pin.name) != pin:
+            if self.pins.get(pin.name) != pin and not pin.is_over(self.pins.now()):
                 self._put_pin(pin)
         for pin in self.pins:
             if pin.name not in found:
@@ -323,9 +328,11 @@ class KVCache:
         self._keep(pin.digests, kept=True)
 
     def end_pins(self) -> None:
-        """End the pins whose time is over."""
+        """End the pins whose time is over; their files go when the disk next makes room."""
+        if self.pins.over():
+            self.load_pins()  # some may have been renewed elsewhere
         for pin in self.pins.over():
-            self.unpin(pin.name)
+            self._keep(self.pins.remove(pin.name), kept=False)
 
     def _keep(self, digests: Sequence[bytes], *, kept: bool) -> None:
         # Last page first, as in release: heads outlive tails.

@@ -76,19 +76,26 @@ class PrefixIndex:
         return (entry for entry in found if entry is not None)
 
     def insert(
-        self, name: PageName, page: int, provenance: Provenance, salt: str = ""
+        self,
+        name: PageName,
+        page: int,
+        provenance: Provenance,
+        salt: str = "",
+        *,
+        replace_equal: bool = False,
     ) -> list[int]:
         """Names `page`; returns the pages whose entry ended: old ones, or `page` itself.
 
         salt: what the chain was seeded with, see `salt_of`.
 
-        The new page takes the entry unless the old one already serves all that it would. A page
+        The new page takes the entry unless the old one already serves all that it would;
+        replace_equal: also when both serve the same. A page
         whose parent is not (or no longer) indexed could never be found, so it is not taken either.
         Unfinished pages end when a page holds their tokens and more, and serves as much.
         """
         old = self._entries.get(name.digest)
         if old is not None:
-            ended = self._replace(old, page, provenance)
+            ended = self._replace(old, page, provenance, replace_equal)
         elif self._takes(name, provenance):
             self._children.setdefault(name.parent, {})[name.digest] = None
             self._entries[name.digest] = _Entry(name, page, provenance, salt)
@@ -105,10 +112,14 @@ class PrefixIndex:
             for other in self._siblings(name.parent)
         )
 
-    def _replace(self, old: _Entry, page: int, provenance: Provenance) -> list[int]:
+    def _replace(
+        self, old: _Entry, page: int, provenance: Provenance, replace_equal: bool
+    ) -> list[int]:
         if old.page == page:
             return []
-        if old.provenance.serves(provenance):
+        if old.provenance.serves(provenance) and not (
+            replace_equal and provenance.serves(old.provenance)
+        ):
             return [page]
         ended = old.page
         del self._digest_of[ended]

@@ -203,7 +203,10 @@ def make_cache(
     )
     reusable = config.enable_prefix_caching and config.temperature_mode != "length"
     disk = config.disk_cache if reusable else None
+    # Only mode "fixed" reads by the table, and its pages promise nothing that could be compared.
+    table = {"sparse_table": model.sparse_table} if config.sparse.mode == "fixed" else {}
     name = fingerprint(
+        **table,
         model=model.raw,
         weights=None if disk is None else weights_digest(folder, disk),
         rope=model.rope,

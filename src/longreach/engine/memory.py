@@ -13,6 +13,7 @@ import torch
 from longreach.cache.disk.extent import MAX_EXTENT_BYTES
 from longreach.cache.disk.writer import MAX_WAITING_BYTES
 from longreach.config import EngineConfig, ModelConfig
+from longreach.engine.restoring import READERS
 from longreach.errors import MemoryPlanError
 from longreach.models.sizes import activation_bytes
 from longreach.ops.attention import SPAN_SCRATCH_BYTES
@@ -34,8 +35,6 @@ SELECTION_BLOCK_BYTES = 104 * 2**20
 """Blocks of scores and keys of a choice, and kernels of the shapes it brings; measured."""
 KERNEL_BYTES = 32 * 2**20
 """Code pages of torch and compiled kernels, touched when a model first runs; measured."""
-DISK_QUEUE_BYTES = MAX_WAITING_BYTES + MAX_EXTENT_BYTES
-"""Copies of pages that wait to be written, and one that is being made or read."""
 _FLOAT32 = 4
 
 
@@ -125,6 +124,13 @@ class Footprint:
         columns = num_tokens * (8 * self.model.group_size + 32) * _FLOAT32
         return SELECTION_BLOCK_BYTES + columns
 
+    def disk_queue_bytes(self) -> int:
+        """Of the disk cache: copies of pages that wait to be written, and extents being read."""
+        if self.engine.disk_cache is None:
+            return 0
+        extent = max(MAX_EXTENT_BYTES, self.engine.page_size * self.kv_bytes_per_token)
+        return max(MAX_WAITING_BYTES, extent) + READERS * extent
+
     def plan(
         self, num_tokens: int, *, kv_tokens: int | None = None, available: int = 0
     ) -> MemoryPlan:
@@ -143,7 +149,7 @@ class Footprint:
             text=num_tokens * BYTES_PER_PROMPT_TOKEN,
             runtime=self.runtime_bytes + KERNEL_BYTES,
             available=available,
-            disk_queue=0 if self.engine.disk_cache is None else DISK_QUEUE_BYTES,
+            disk_queue=self.disk_queue_bytes(),
         )
 
 

@@ -44,6 +44,7 @@ class Request:
     max_slice_tokens: most prompt rows in one step, once a longer slice did not find its memory;
     num_memory_failures: how often that was.
     parts: pages on disk that it waits for; they follow its computed tokens.
+    waits_for: another request that reads the same prefix now, and how many pages of it are wanted.
     is_first_run: False once it was preempted.
     cached_prefix: what was found when the request first started; a resumed one does not count.
     num_restored_tokens: of them, how many came from disk.
@@ -66,6 +67,7 @@ class Request:
     state: RequestState = field(default=RequestState.WAITING, init=False)
     num_computed_tokens: int = field(default=0, init=False)
     parts: deque[Part] = field(default_factory=deque, init=False)
+    waits_for: tuple[Request, int] | None = field(default=None, init=False)
     is_first_run: bool = field(default=True, init=False)
     cached_prefix: CachedPrefix = field(default=CachedPrefix(), init=False)
     num_restored_tokens: int = field(default=0, init=False)

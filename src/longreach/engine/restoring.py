@@ -43,6 +43,9 @@ class Restorer:
         """Look for pages on disk that go on from those found in memory; whether there are."""
         if request.reuse_prefix:
             request.parts.extend(self._cache.find_on_disk(request.table, request.wanted, prefix))
+        if request.parts and self._cache.disk is not None:
+            # Used now, not when the request ends: what is written meanwhile needs room.
+            self._cache.disk.store.touch(request.table.chain.digests)
         self._prefetch(request, 0, AHEAD)
         return bool(request.parts)
 

@@ -181,9 +181,14 @@ class Scheduler:
     def _finish(self, request: Request, reason: str) -> None:
         (self.running if request in self.running else self.waiting).remove(request)
         del self._requests[request.request_id]
-        self.cache.release(request.table)
+        self._release(request)
         request.state = RequestState.FINISHED
         request.finish_reason = reason
+
+    def _release(self, request: Request) -> None:
+        if not request.keeps_pages:
+            request.table.tail = None  # tokens that were copied stay with whom they came from
+        self.cache.release(request.table)
 
     # --- one step
 
@@ -223,7 +228,9 @@ class Scheduler:
             if request.keeps_pages:
                 self.cache.commit(request.table, piece.end, made)
             if not request.output_token_ids:
-                request.num_named_tokens = request.table.num_named * self.cache.page_size
+                named = request.table.num_named * self.cache.page_size
+                # A prompt that was preempted may have named pages twice.
+                request.num_named_tokens = min(named, request.num_prompt_tokens)
             if piece.is_last_prefill and not request.output_token_ids:
                 pin_prefixes(self.cache, request)
             if piece.samples:
@@ -263,7 +270,9 @@ class Scheduler:
 
     def _preempt(self, request: Request) -> None:
         self.running.remove(request)
-        self.cache.release(request.table)
+        if request.state is RequestState.RESTORING and request.is_first_run:
+            request.cached_prefix = self.cache.held_prefix(request.table)
+        self._release(request)
         request.state = RequestState.PREEMPTED
         request.is_first_run = False
         request.parts.clear()
@@ -276,8 +285,11 @@ class Scheduler:
         for request in list(self.waiting):
             if len(self.running) >= self.max_num_seqs:
                 return
+            if self._still_waits_for(request):
+                continue  # and looking again would take long for a long prompt
             prefix = self._prefix_for(request)
-            if self._is_being_computed(request, prefix):
+            request.waits_for = self._being_computed(request, prefix)
+            if request.waits_for is not None:
                 continue
             if not self._fits(prefix, request):
                 # Tokens are copied from a page that has to stay meanwhile: without them it may fit.
@@ -295,23 +307,35 @@ class Scheduler:
             return CachedPrefix()
         return self.cache.match_table(request.table, request.wanted)
 
-    def _is_being_computed(self, request: Request, prefix: CachedPrefix) -> bool:
-        """Whether a running prefill will soon offer a longer prefix than is cached now."""
-        if not (request.reuse_prefix and self.cache.enable_prefix_caching):
+    def _still_waits_for(self, request: Request) -> bool:
+        """Whether the prefill that a request waits for has still not come far enough."""
+        if request.waits_for is None:
             return False
+        other, num_pages = request.waits_for
+        return self._is_reading(other) and other.table.num_committed < num_pages
+
+    @staticmethod
+    def _is_reading(other: Request) -> bool:
+        return other.state in (RequestState.PREFILL, RequestState.RESTORING)
+
+    def _being_computed(self, request: Request, prefix: CachedPrefix) -> tuple[Request, int] | None:
+        """A running prefill that will soon offer a longer prefix than is cached now; its pages."""
+        if not (request.reuse_prefix and self.cache.enable_prefix_caching):
+            return None
         chain = request.table.chain
         usable = (request.num_tokens - 1) // self.cache.page_size
         for other in self.running:
-            if other.state is RequestState.DECODE or not other.keeps_pages:
+            if not (self._is_reading(other) and other.keeps_pages):
                 continue
             if not other.wanted.serves(request.wanted):
                 continue
             shared = min(other.table.chain.num_shared_pages(chain), usable)
             if shared > max(other.table.num_committed, len(prefix.pages)):
-                return True
-        return False
+                return other, shared
+        return None
 
     def _start(self, request: Request, prefix: CachedPrefix) -> None:
+        self.cache.load_pins()  # made or ended beside this process, for the pages named next
         from_disk = self.restorer.begin(request, prefix)
         if from_disk:
             prefix = prefix.in_full_pages()

@@ -227,6 +227,16 @@ def test_arguments_in_json_are_not_quoted_twice(chat):
 
     assert render('{"b": 1, "a": "é"}') == render({"b": 1, "a": "é"})
     assert '"arguments": "{broken"}' in render("{broken")
+    assert all('"arguments": {}}' in render(empty) for empty in ("", " \n", None, "{}", {}))
+
+
+@pytest.mark.parametrize("hostile", ["[" * 100_000, "9" * 5000, "[" * 600 + "]" * 600])
+def test_arguments_made_to_break_parsers_are_text(chat, hostile):
+    """What no parser or template could take is malformed text like any other."""
+    calls = [{"function": {"name": "f", "arguments": hostile}}]
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": calls}]
+    text = chat.render(turns).text
+    assert f'"arguments": "{hostile}"}}' in text
 
 
 def test_the_callers_messages_are_left_alone(chat):

@@ -27,6 +27,7 @@ from longreach.errors import (
     TemplateError,
     UnsupportedDocumentError,
 )
+from longreach.text.nesting import MAX_NESTING
 
 INVALID = "invalid_request_error"
 MAX_ECHO = 200
@@ -90,6 +91,11 @@ def openai_body(error: ApiError) -> dict[str, Any]:
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:
     """400: the request cannot be obeyed."""
     return ApiError(400, message, param=param, code=code)
+
+
+def too_deep() -> ApiError:
+    """400: nested so deep that what walks it would run out of stack."""
+    return bad_request(f"The body is nested more than {MAX_NESTING} levels deep.")
 
 
 def unknown_model(name: str, served: tuple[str, ...]) -> ApiError:

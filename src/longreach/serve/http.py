@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 
 import orjson
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from longreach.serve.context import context_of
-from longreach.serve.errors import ApiError, ErrorBody, openai_body
+from longreach.serve.errors import ApiError, ErrorBody, openai_body, too_deep
 from longreach.serve.tasks import cancel
+from longreach.text.nesting import MAX_NESTING, is_too_deep
 
 T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -45,8 +47,17 @@ class JsonRequest(Request):
     """A request whose JSON is read by a strict and fast parser."""
 
     async def json(self) -> Any:
-        """The body. Raises json.JSONDecodeError, also for NaN and for lone surrogates."""
-        return orjson.loads(await self.body())
+        """The body. Raises json.JSONDecodeError, also for NaN and for lone surrogates.
+
+        HTTPException 400 for one that is nested too deep.
+        """
+        raw = await self.body()
+        body = orjson.loads(raw)
+        # Long lists of token ids have few brackets: they need no walk.
+        if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and is_too_deep(body):
+            # Of the exceptions that a body's reader raises, FastAPI passes on only this one.
+            raise HTTPException(400, too_deep().message)
+        return body
 
     async def read(self, max_bytes: int) -> None:
         """Take the whole body. Raises ApiError 413 as soon as it is known to be too long."""

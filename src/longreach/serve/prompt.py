@@ -137,6 +137,7 @@ _TAKEN = {
     "eos_token",
     "pad_token",
     "unk_token",
+    "self",  # Python's own name for whom a method is called on, here and in Jinja
 }
 
 

@@ -25,6 +25,7 @@ import jinja2
 
 from longreach.errors import InvalidRequestError, TemplateError
 from longreach.text.files import read_chat_templates
+from longreach.text.nesting import is_too_deep
 from longreach.text.sandbox import Budget, ChatEnvironment
 from longreach.text.tokenizer import Tokenizer
 
@@ -218,16 +219,23 @@ def _text_of(part: object, name: str) -> str:
 def _parse_arguments(call: object, name: str) -> None:
     """Clients send arguments as JSON text; templates apply `tojson`, which would quote it again.
 
-    Text that is no JSON (a model's own malformed call, now history) stays as it is.
+    No text at all, which some clients send for a call without arguments, is an empty object. Text
+    that is no JSON (a model's own malformed call, now history), or nested too deep for templates,
+    stays as it is.
     """
     if not isinstance(call, dict):
         raise InvalidRequestError(f"{name}.tool_calls", call, "mappings")
     function = call.get("function", call)
-    if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-        try:
-            function["arguments"] = json.loads(function["arguments"])
-        except json.JSONDecodeError:
-            return
+    if isinstance(function, dict) and isinstance(function.get("arguments", function), str | None):
+        function["arguments"] = _read_arguments(function["arguments"] or "")
+
+
+def _read_arguments(text: str) -> Any:
+    try:
+        arguments = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        return text
+    return text if is_too_deep(arguments) else arguments
 
 
 def _plain(value: object, name: str) -> Any:

@@ -7,6 +7,7 @@ import pytest
 
 from longreach.errors import EngineBusyError
 from longreach.serve.auth import KeyRing
+from longreach.serve.batches.local import LocalApi, Reply
 from longreach.serve.schema.batches import BatchRequest
 from support.fake_async_engine import FakeAsyncEngine
 
@@ -142,6 +143,55 @@ def test_a_bug_fails_its_line_only(client, engine):
     [failed] = lines_of(client, batch["error_file_id"])
     assert (failed["custom_id"], failed["response"]["status_code"]) == ("5", 500)
     assert failed["response"]["body"]["error"]["code"] == "internal_error"
+
+
+def nested(depth):
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+def odd_call(arguments):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return [{"role": "user", "content": "hi"}, {"role": "assistant", "tool_calls": [call]}]
+
+
+def test_odd_lines_fail_alone(client):
+    """Whatever a line holds, it is answered by itself, and the lines around it are too."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": nested(300)}}
+    lines = [
+        chat("good"),
+        chat("deep", tools=[tool]),
+        chat("self", chat_template_kwargs={"self": 1}),
+        chat("brackets", messages=odd_call("[" * 100_000)),
+    ]
+    batch = wait(client, start(client, lines))
+    assert (batch["status"], batch["request_counts"]["total"]) == ("completed", 4)
+    failed = lines_of(client, batch["error_file_id"])
+    statuses = {each["custom_id"]: each["response"]["status_code"] for each in failed}
+    assert statuses == {"deep": 400, "self": 400}
+    assert "nested" in failed[0]["response"]["body"]["error"]["message"]
+    prompt = {"prompt": [2**63]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": prompt}
+    assert wait(client, start(client, [line], "/v1/completions"))["status"] == "completed"
+
+
+def test_a_fault_of_ours_keeps_what_was_answered(make_client, monkeypatch):
+    """A batch that cannot go on hands over its answers, and leaves no folder."""
+    calls = []
+
+    async def post(self, path, body, caller, request_id):
+        calls.append(path)
+        if len(calls) > 1:
+            raise ZeroDivisionError
+        return Reply(200, {"object": "chat.completion"})
+
+    monkeypatch.setattr(LocalApi, "post", post)
+    client = make_client(max_batch_concurrency=1)
+    batch = wait(client, start(client, [chat("a"), chat("b")]))
+    assert (batch["status"], batch["errors"]["data"][0]["code"]) == ("failed", "internal_error")
+    [kept] = lines_of(client, batch["output_file_id"])
+    assert kept["custom_id"] == "a"
+    folder = client.app.state.context.state_dir / "batches" / batch["id"]
+    wait_for(lambda: not folder.exists())
 
 
 def test_a_file_that_is_wrong(client, engine):

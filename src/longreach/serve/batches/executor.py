@@ -15,8 +15,9 @@ from longreach.serve.batches.lines import BatchLine, read_body
 from longreach.serve.batches.local import LocalApi, Reply
 from longreach.serve.batches.order import PrefixQueue, prefix_key
 from longreach.serve.batches.prompts import prompt_bytes
-from longreach.serve.errors import bad_request, openai_body
+from longreach.serve.errors import ApiError, bad_request, openai_body, too_deep
 from longreach.serve.tasks import cancel
+from longreach.text.nesting import is_too_deep
 
 _WORTH_WAITING = frozenset({"model_loading", "queue_full", "rate_limit_exceeded"})
 _STOPPED = frozenset({"shutting_down", "engine_failed"})
@@ -69,13 +70,21 @@ async def _answer(api: LocalApi, source: Path, line: BatchLine, caller: Identity
     return answer_line(line.custom_id, reply.status, request_id, reply.body)
 
 
+def _refused(body: dict[str, Any]) -> ApiError | None:
+    """What a route cannot say: it would stream, or its body cannot be written as JSON again."""
+    if is_too_deep(body):
+        return too_deep()
+    for name in ("stream", "background"):
+        if body.get(name):
+            return bad_request(f"A batch answers when all is done: leave {name} out.", name)
+    return None
+
+
 async def _reply(
     api: LocalApi, line: BatchLine, body: dict[str, Any], caller: Identity, request_id: str
 ) -> Reply:
-    for name in ("stream", "background"):
-        if body.get(name):
-            refused = bad_request(f"A batch answers when all is done: leave {name} out.", name)
-            return Reply(refused.status, openai_body(refused))
+    if (refused := _refused(body)) is not None:
+        return Reply(refused.status, openai_body(refused))
     while True:
         reply = await api.post(line.url, body, caller, request_id)
         if reply.status not in _UNAVAILABLE:

@@ -52,7 +52,6 @@ class LocalApi:
 
     async def post(self, path: str, body: Any, caller: Identity, request_id: str) -> Reply:
         """Answer a request as if this caller had sent it. Cancelling it stops the engine's work."""
-        content = orjson.dumps(body)
         answer = _Answer()
         scope = {
             "type": "http",
@@ -71,7 +70,7 @@ class LocalApi:
             "state": {"request_id": request_id, "identity": caller},
         }
         try:
-            await self._routes(scope, _body_then_silence(content), answer.send)
+            await self._routes(scope, _body_then_silence(orjson.dumps(body)), answer.send)
         except Exception:
             logger.exception("request %s failed", request_id)
             bug = internal_error()

@@ -14,7 +14,6 @@ import orjson
 from longreach.serve.auth import Identity
 from longreach.serve.completion import prompts_of
 from longreach.serve.context import ServerContext
-from longreach.serve.errors import ApiError
 from longreach.serve.prompt import render
 from longreach.serve.schema.chat import ChatRequest
 from longreach.serve.schema.completion import CompletionRequest
@@ -38,7 +37,7 @@ async def prompt_bytes(
             case "/v1/responses":
                 # In the order in which a template writes them.
                 return orjson.dumps({name: body.get(name) for name in _RESPONSE_FIELDS})
-    except (ValueError, ApiError):
+    except Exception:  # noqa: BLE001 - one odd line of a batch must not end the others
         return b""  # its own route will say what is wrong with it
     return b""
 

@@ -106,7 +106,7 @@ class BatchRunner:
             raise
         except Exception:
             logger.exception("batch %s failed", batch_id)
-            self._current.give_up()
+            await self._current.give_up()
         finally:
             self._current = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from longreach.serve.database import PRIVATE_DIR
 from longreach.serve.errors import ApiError
 from longreach.serve.files.storage import FileStore, write_whole
 from longreach.serve.tasks import cancel
+
+logger = logging.getLogger("longreach.serve")
 
 OUTPUT_PURPOSE = "batch_output"
 
@@ -51,7 +54,7 @@ class BatchWork:
             self._enter("failed", errors=[error.as_object() for error in errors])
         else:
             await self._run(lines, caller)
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await self._clean_up()
 
     def stop(self) -> None:
         """Abort what runs, and end as cancelled."""
@@ -60,10 +63,21 @@ class BatchWork:
         if self._running is not None:
             self._running.cancel()
 
-    def give_up(self) -> None:
-        """End it as failed, after a fault of our own; the log has the trace."""
+    async def give_up(self) -> None:
+        """End it as failed, after a fault of our own; the log has the trace.
+
+        What was answered before is handed over all the same, if that can be done.
+        """
+        try:
+            await asyncio.to_thread(self._hand_over)
+        except Exception:
+            logger.exception("the answers of batch %s are lost", self.batch.id)
         error = LineError("internal_error", "The server failed on this batch. Its log says why.")
         self._enter("failed", errors=[error.as_object()])
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _read_input(self) -> tuple[list[BatchLine], list[LineError]]:
         """The lines of a copy of our own, so that deleting the file does not stop the batch."""
@@ -139,7 +153,7 @@ class BatchWork:
             self._update(error_file_id=self._keep(self._errors, "error"))
 
     def _keep(self, path: Path, kind: str) -> str | None:
-        if not path.stat().st_size:
+        if not path.exists() or not path.stat().st_size:
             return None
         with path.open("rb") as content:
             file = self._files.add(

@@ -203,6 +203,7 @@ def test_a_grammar_that_gives_up_ends_its_request_alone(engine, monkeypatch):
         {"choice": "ab"},
         {"choice": ["a", 1]},
         {"choice": range(20_000)},
+        {"choice": ["x" * 40_000, "y" * 40_000]},
     ],
 )
 def test_exactly_one_form_of_the_right_type(form):

@@ -213,3 +213,16 @@ def test_a_token_that_was_not_allowed_is_an_error():
     assert not matcher.is_finished
     with pytest.raises(LongreachError, match="grammar"):
         matcher.bitmask()
+
+
+def test_a_grammar_that_cannot_begin_is_refused():
+    """A schema which fails only at its first mask is an invalid schema like any other."""
+    with pytest.raises(InvalidRequestError, match="a valid JSON schema"):
+        COMPILER.matcher("json", '{"$ref": "#"}')
+
+
+def test_the_first_mask_is_there_before_it_is_asked_for():
+    """Whoever waits for the first token waits for no mask."""
+    matcher = COMPILER.matcher("choice", '["yes"]')
+    matcher._core = None
+    assert allowed(matcher)

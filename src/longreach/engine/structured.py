@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ANY_OBJECT = '{"type": "object"}'
 MAX_CHOICES = 10_000
+MAX_CHOICE_CHARS = 2**16
+"""Of all texts together: compiling them, and their first mask, takes time that grows with them."""
 _FORMS = "exactly one of json, json_object, regex, choice, grammar"
 
 
@@ -25,7 +27,8 @@ class StructuredOutputs:
 
     json: a JSON schema, as a mapping or as text. json_object: any JSON object.
     regex: in Rust's syntax, matched from the first character to the last.
-    choice: one of these texts. grammar: Lark, as llguidance reads it.
+    choice: one of these texts, of at most MAX_CHOICE_CHARS in all. grammar: Lark, as llguidance
+    reads it.
 
     An answer cut by max_tokens or a stop string may end before its form is complete: only
     finish_reason "stop" without a stop_reason promises it. Raises InvalidRequestError for another
@@ -66,6 +69,9 @@ class StructuredOutputs:
             raise _invalid({"choice": texts}, "a list of texts")
         if not 0 < len(texts) <= MAX_CHOICES or not all(isinstance(text, str) for text in texts):
             raise _invalid({"choice": list(texts)[:3]}, f"1 to {MAX_CHOICES} texts")
+        if (length := sum(map(len, texts))) > MAX_CHOICE_CHARS:
+            expected = f"at most {MAX_CHOICE_CHARS} characters in all choices together"
+            raise _invalid(f"{length} characters", expected)
 
     @property
     def source(self) -> tuple[GrammarKind, str]:

@@ -92,11 +92,19 @@ class GrammarCompiler:
         """A matcher at the grammar's beginning.
 
         source: a schema or a list of texts as JSON, a regex, or a grammar in llguidance's Lark.
-        Raises InvalidRequestError when it cannot be compiled, or llguidance is not installed.
+        Raises InvalidRequestError when it cannot be compiled or begun, or llguidance is not
+        installed.
         """
         with self._lock:
             core = self._compile(kind, source).deep_copy()
-        return GrammarMatcher(core, self._end_words(), avoid_end=avoid_end)
+        matcher = GrammarMatcher(core, self._end_words(), avoid_end=avoid_end)
+        try:
+            # The first mask is the dearest one, and some grammars fail only there: it is made
+            # here, where nobody else waits for it, and kept.
+            matcher.bitmask()
+        except LongreachError as error:
+            raise _invalid(kind, source, str(error)) from error
+        return matcher
 
     def _compile(self, kind: GrammarKind, source: str) -> Any:
         key = (kind, source)

@@ -52,6 +52,51 @@ def test_no_body_is_a_failure_of_ours(client, path, name):
     assert len(response.content) < 4000
 
 
+def nested(depth):
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+def deep_bodies(depth):
+    data, hi = nested(depth), [{"role": "user", "content": "hi"}]
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": data}
+    call = {"function": {"name": "f", "arguments": data}}
+    function = {"name": "f", "parameters": data}
+    return [
+        (CHAT, {"messages": hi, "tools": [{"type": "function", "function": function}]}),
+        (CHAT, {"messages": hi, "chat_template_kwargs": data}),
+        ("/v1/responses", {"input": "hi", "tools": [{"type": "function", **function}]}),
+        (
+            "/v1/messages",
+            {
+                "model": "needle",
+                "max_tokens": 5,
+                "messages": [*hi, {"role": "assistant", "content": [use]}, *hi],
+                "tools": [{"name": "f", "input_schema": {"type": "object", **data}}],
+            },
+        ),
+        (
+            "/api/chat",
+            {
+                "model": "needle",
+                "messages": [*hi, {"role": "assistant", "tool_calls": [call]}, *hi],
+            },
+        ),
+    ]
+
+
+@pytest.mark.parametrize("route", range(5))
+def test_depth(client, route):
+    """Ninety levels are read and answered; what no stack would hold is refused before that."""
+    path, body = deep_bodies(90)[route]
+    response = client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    for depth in (101, 300, 600, 900):
+        path, body = deep_bodies(depth)[route]
+        response = client.post(path, json=body)
+        assert response.status_code == 400
+        assert "nested more than 100 levels deep" in response.text
+
+
 @pytest.mark.parametrize("text", ["a\x00b", "\x00", "\u2028\ufeff\ufffd", "e\u0301" * 1000])
 def test_odd_text_is_text(client, text):
     """Null bytes and the like are read and answered."""

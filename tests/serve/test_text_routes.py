@@ -49,6 +49,15 @@ def test_detokenize_turns_it_back(client):
     assert response.json()["error"]["param"] == "tokens[1]"
 
 
+@pytest.mark.parametrize("token", [4096, 5000, 2**32, 2**40])
+@pytest.mark.parametrize("path", ["/tokenize", "/v1/estimate"])
+def test_ids_that_do_not_exist_are_named(client, path, token):
+    """A prompt of token ids is looked at as /detokenize looks at it."""
+    body = {"prompt": [0, token]} | ({"return_token_strs": True} if path == "/tokenize" else {})
+    response = client.post(path, json=body)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "prompt[1]")
+
+
 def test_templates_are_applied(client):
     """The text that the model would read."""
     assert post(client, "/apply-template", messages=HI) == {"prompt": PROMPT}

@@ -10,6 +10,8 @@ from longreach.engine.structured import StructuredOutputs
 from longreach.serve.errors import bad_request
 from longreach.serve.schema.sampling import ResponseFormat, SamplingFields
 
+_MAX_DIGITS = 20
+"""Of a token id; Python refuses to read numbers of some thousands."""
 _DRAWING = (
     "temperature",
     "top_p",
@@ -69,7 +71,7 @@ def _logit_bias(bias: Mapping[str, float] | None) -> dict[int, float] | None:
     if not bias:
         return None
     for token in bias:
-        if not (token.isascii() and token.isdigit()):
+        if not (token.isascii() and token.isdigit() and len(token) <= _MAX_DIGITS):
             raise bad_request("logit_bias: keys are token ids, as text.", "logit_bias")
     return {int(token): value for token, value in bias.items()}
 

@@ -88,6 +88,13 @@ def test_files_are_their_owners_alone(make_client):
         ({"purpose": []}, None),
         ({"colour": "red"}, "colour"),
         ({"expires_after[anchor]": "created_at"}, "expires_after.seconds"),
+        ({"purpose[x]": "y"}, "purpose"),
+        ({"expires_after": "5", "expires_after[anchor]": "created_at"}, "expires_after"),
+        ({"expires_after[anchor]": "created_at", "expires_after": "5"}, "expires_after"),
+        (
+            {"expires_after[anchor]": "created_at", "expires_after[seconds]": "9" * 5000},
+            "expires_after.seconds",
+        ),
         (
             {"expires_after[anchor]": "created_at", "expires_after[seconds]": "60"},
             "expires_after.seconds",

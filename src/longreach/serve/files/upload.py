@@ -22,6 +22,7 @@ _MAX_FIELDS = 16
 _MAX_NAME = 255
 _FORM_SLACK = 2**16
 """Bytes of a form beside its file."""
+_NUMBER = re.compile(r"[0-9]{1,18}")  # longer ones stay text, and are refused as such
 _NESTED = re.compile(r"(\w+)\[(\w+)\]")
 
 OPENAPI_BODY = {
@@ -93,15 +94,24 @@ def _check_size(size: int, max_bytes: int) -> None:
 
 
 def _fields(texts: Mapping[str, Any]) -> UploadFields:
-    fields: dict[str, Any] = {}
-    for name, value in texts.items():
-        number = int(value) if isinstance(value, str) and value.isdecimal() else value
-        if match := _NESTED.fullmatch(name):
-            fields.setdefault(match[1], {})[match[2]] = number
-        else:
-            fields[name] = value
+    fields = _grouped(texts)
     try:
         return UploadFields.model_validate(fields)
     except ValidationError as error:
         found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
         raise RequestValidationError(found, body=fields) from error
+
+
+def _grouped(texts: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a form; `a[b]` is the field b of an object a. Raises ApiError 400 for both."""
+    fields: dict[str, Any] = {}
+    for name, value in texts.items():
+        match = _NESTED.fullmatch(name)
+        if match is None:
+            fields[name] = value
+        elif match[1] in texts:
+            raise bad_request(f"{match[1]} is given as a text and as {clip(name)}.", match[1])
+        else:
+            number = int(value) if _NUMBER.fullmatch(str(value)) else value
+            fields.setdefault(match[1], {})[match[2]] = number
+    return fields

@@ -46,14 +46,19 @@ async def detokenize(context: Context, body: DetokenizeRequest) -> JsonResponse:
     """The text of token ids, special ones included."""
     context.check_model(body.model)
     engine = context.engine
-    for position, token in enumerate(body.tokens):
-        if token >= engine.vocab_size:
-            where = f"tokens[{position}]"
-            message = f"{where} is {token}: expected ids in [0, {engine.vocab_size})"
-            raise bad_request(message, where)
+    _check_ids(body.tokens, engine.vocab_size, "tokens")
     decode = engine.tokenizer.decode
     text = await asyncio.to_thread(decode, body.tokens, skip_special_tokens=False)
     return JsonResponse({"prompt": text})
+
+
+def _check_ids(token_ids: Sequence[int], vocab_size: int, field: str) -> None:
+    """Raise ApiError 400 that names the first id which the model does not have."""
+    for position, token in enumerate(token_ids):
+        if token >= vocab_size:
+            where = f"{field}[{position}]"
+            message = f"{where} is {token}: expected ids in [0, {vocab_size})"
+            raise bad_request(message, where)
 
 
 @router.post("/apply-template")
@@ -103,7 +108,9 @@ async def estimate(context: Context, caller: Caller, body: EstimateRequest) -> J
 async def token_ids_of(
     context: ServerContext, caller: Identity, body: PromptOrMessages
 ) -> Sequence[int]:
-    """Ids of a prompt in any spelling. Raises ApiError unless exactly one is given."""
+    """Ids of a prompt in any spelling. Raises ApiError unless exactly one, of the model's own ids,
+    is given.
+    """
     given = [name for name in ("prompt", "content", "messages") if getattr(body, name) is not None]
     if len(given) != 1:
         got = " and ".join(given) or "none"
@@ -117,6 +124,7 @@ async def token_ids_of(
         return (await prompt_of(context, caller, conversation, tools=tools)).token_ids
     prompt = body.content if body.prompt is None else body.prompt
     if not isinstance(prompt, str):
+        _check_ids(prompt or (), context.engine.vocab_size, "prompt")
         return prompt or ()
     tokenizer = context.engine.tokenizer
     try:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 from longreach.serve.schema.base import Body
 from longreach.serve.schema.caching import CacheControl
 from longreach.serve.schema.documents import MAX_NAME, LongreachOptions
+from longreach.serve.schema.sampling import Stops
 
 
 class Cached(Body):
@@ -220,7 +221,7 @@ class MessagesRequest(CountRequest):
     """POST /v1/messages."""
 
     max_tokens: Annotated[int, Field(ge=1)]
-    stop_sequences: Annotated[list[str], Field(fail_fast=True)] | None = None
+    stop_sequences: Stops | None = None
     temperature: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from longreach.serve.schema.base import Body
-from longreach.serve.schema.sampling import Penalty
+from longreach.serve.schema.sampling import Penalty, RepetitionPenalty, Stop, Stops
 
 One = Annotated[float, Field(ge=1.0, le=1.0)]
 
@@ -44,8 +44,8 @@ class Options(Body):
     min_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     num_predict: Annotated[int, Field(ge=-2)] | None = None
-    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = None
-    repeat_penalty: Annotated[float, Field(gt=0.0)] | None = None
+    stop: Stop | Stops | None = None
+    repeat_penalty: RepetitionPenalty | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     num_ctx: Annotated[int, Field(ge=1)] | None = None

@@ -13,6 +13,11 @@ MAX_CHOICES = 128
 MAX_LOGPROBS = 20
 
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
+# Far outside what is of use, logits that are divided by it are no numbers any more.
+RepetitionPenalty = Annotated[float, Field(ge=0.01, le=100.0)]
+Stop = Annotated[str, Field(max_length=1000)]
+# Each is looked for in every token's text, on the thread that computes for all requests.
+Stops = Annotated[list[Stop], Field(max_length=64, fail_fast=True)]
 TokenId = Annotated[int, Field(ge=0)]
 TokenIds = Annotated[list[TokenId], Field(fail_fast=True)]
 
@@ -53,10 +58,10 @@ class SamplingFields(CacheFields):
     min_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Field(gt=0.0)] | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100.0, le=100.0)]] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = None
+    stop: Stop | Stops | None = None
     stop_token_ids: TokenIds | None = None
     include_stop_str_in_output: bool = False
     min_tokens: Annotated[int, Field(ge=0)] = 0

@@ -6,6 +6,7 @@ from starlette.testclient import TestClient
 from longreach.errors import (
     EngineBusyError,
     EngineClosedError,
+    LongreachError,
     MemoryPlanError,
     TemplateError,
 )
@@ -74,6 +75,13 @@ def chat(**changes):
         (chat(max_tokens=1, min_tokens=2), "min_tokens"),
         (chat(logit_bias={"1": 101}), "logit_bias.1"),
         (chat(logit_bias={"a": 1}), "logit_bias"),
+        (chat(logit_bias={"1" * 5000: 1}), "logit_bias"),
+        (chat(repetition_penalty=1e-39), "repetition_penalty"),
+        (chat(repetition_penalty=1e39), "repetition_penalty"),
+        (chat(stop=["x"] * 65), "stop"),
+        (chat(stop=["a", "x" * 1001]), "stop"),
+        (chat(stop="x" * 1001), "stop"),
+        (chat(chat_template_kwargs={"self": 1}), "chat_template_kwargs"),
         (chat(stream_options={"include_usage": True}), "stream_options"),
         (chat(stream=False, return_progress=True), "return_progress"),
         (chat(stream=True, prompt_logprobs=1), "prompt_logprobs"),
@@ -209,6 +217,7 @@ def test_too_many_answer_tokens_tell_both_numbers(client):
     response = client.post(URL, json=chat(max_tokens=4096))
     error = check(response, 400, "invalid_request_error", "context_length_exceeded", "messages")
     assert "4096 more were asked for" in error["message"]
+    assert "max_tokens" not in error["message"]  # other routes have another name for it
 
 
 def test_unknown_model(client):
@@ -310,6 +319,23 @@ def test_a_bug_of_ours_is_500_without_its_trace(make_client, caplog):
     response = make_client(Broken()).get("/health")
     check(response, 500, "server_error", "internal_error", None)
     assert "secret" not in response.text
+    assert "secret" in caplog.text
+
+
+class OddEngine(FakeAsyncEngine):
+    async def embed(self, prompts, **options):
+        raise LongreachError("secret")
+
+
+@pytest.mark.parametrize("path", [URL, "/v1/embeddings"])
+def test_every_500_is_logged_under_its_request_id(make_client, caplog, path):
+    """Also one that comes of an error of our own kind which has no answer."""
+    client = make_client(OddEngine(fail=None if "emb" in path else LongreachError("secret")))
+    body = {"input": "a"} if "emb" in path else chat()
+    response = client.post(path, json=body, headers={"X-Request-Id": "mine-1"})
+    check(response, 500, "server_error", "internal_error", None)
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert record.getMessage() == "request mine-1 failed"
     assert "secret" in caplog.text
 
 

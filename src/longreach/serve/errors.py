@@ -6,8 +6,10 @@ one place decides what an out-of-memory, a full queue or a bug looks like from o
 
 from __future__ import annotations
 
+import logging
 import reprlib
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from longreach.errors import (
@@ -28,6 +30,9 @@ from longreach.errors import (
     UnsupportedDocumentError,
 )
 from longreach.text.nesting import MAX_NESTING
+
+logger = logging.getLogger("longreach.serve")
+_answered: ContextVar[str] = ContextVar("answered", default="-")
 
 INVALID = "invalid_request_error"
 MAX_ECHO = 200
@@ -156,10 +161,15 @@ def internal_error() -> ApiError:
 # --- the rows of exceptions from below
 
 
+def begin_request(request_id: str) -> None:
+    """What is logged from here on, in this task and those it starts, is about this request."""
+    _answered.set(request_id)
+
+
 def to_api_error(
     error: Exception, *, prompt_field: str = "messages", form_field: str = "response_format"
 ) -> ApiError:
-    """The answer to an exception.
+    """The answer to an exception. The log has the trace of one that has no row here.
 
     prompt_field, form_field: what the body calls the prompt, and what it asked the form of the
     answer with.
@@ -183,6 +193,7 @@ def to_api_error(
             return _invalid(error, prompt_field, form_field)
         case TemplateError():
             return bad_request(clip(str(error)), prompt_field)
+    logger.error("request %s failed", _answered.get(), exc_info=error)
     return internal_error()
 
 
@@ -199,7 +210,7 @@ def _too_long(error: ContextLengthError, prompt_field: str) -> ApiError:
     )
     if tokens < limit:
         message += f" and {asked} more were asked for as the answer ({tokens + asked} in all)"
-        message += f". Shorten the {what} or lower max_tokens."
+        message += f". Shorten the {what} or ask for a shorter answer."
     else:
         message += f". Please reduce the length of the {what}."
     return ApiError(

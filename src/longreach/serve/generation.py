@@ -8,7 +8,6 @@ Whatever ends it (the last event, an error, a client that left), `close` tells t
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,15 +21,13 @@ from longreach.serve.auth import Identity
 from longreach.serve.caching import NO_PLAN, CachePlan
 from longreach.serve.context import ServerContext
 from longreach.serve.documents.finder import SourceFinder, pages_of
-from longreach.serve.errors import ApiError, is_expected, to_api_error
+from longreach.serve.errors import ApiError, to_api_error
 from longreach.serve.events import Event, Finished, Piece, TokenLogprobs
 from longreach.serve.limits import Charge
 from longreach.serve.meter import Meter
 from longreach.serve.prompt import PromptDocument, TokenSpan
 from longreach.serve.running import RunningRequest
 from longreach.serve.tasks import cancel
-
-logger = logging.getLogger("longreach.serve")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +203,5 @@ def _finder(request: GenerationRequest) -> SourceFinder:
 
 
 def answer_to(error: Exception, request: GenerationRequest) -> ApiError:
-    """An engine's exception as the client sees it; a bug is logged here, with its trace."""
-    if not is_expected(error):
-        logger.error("request %s failed", request.request_id, exc_info=error)
+    """An engine's exception as the client sees it."""
     return to_api_error(error, prompt_field=request.prompt_field, form_field=request.form_field)

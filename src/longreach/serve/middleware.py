@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longreach.serve.access import AccessLine, RequestUsage, begin_usage
 from longreach.serve.context import ServerContext
-from longreach.serve.errors import internal_error
+from longreach.serve.errors import begin_request, internal_error
 from longreach.serve.http import error_response, route_path
 
 logger = logging.getLogger("longreach.serve")
@@ -41,6 +41,7 @@ class RequestMiddleware:
             scope["root_path"] = self.context.settings.root_path
         seen = _Seen(send, request_id_of(scope))
         scope.setdefault("state", {})["request_id"] = seen.request_id
+        begin_request(seen.request_id)
         began_s, usage = time.perf_counter(), begin_usage()
         try:
             await self.app(scope, receive, seen.send)

@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from longreach.serve.auth import Identity
 from longreach.serve.context import ServerContext
-from longreach.serve.errors import internal_error, openai_body
+from longreach.serve.errors import begin_request, internal_error, openai_body
 
 logger = logging.getLogger("longreach.serve")
 
@@ -52,6 +52,7 @@ class LocalApi:
 
     async def post(self, path: str, body: Any, caller: Identity, request_id: str) -> Reply:
         """Answer a request as if this caller had sent it. Cancelling it stops the engine's work."""
+        begin_request(request_id)
         answer = _Answer()
         scope = {
             "type": "http",

@@ -174,3 +174,12 @@ def test_time_is_up_for_streams_that_have_ended():
     assert not stream.is_over()
     stream.completed_at = time.time() - conversations.KEEP_S - 1
     assert stream.is_over()
+
+
+def test_a_new_stream_sweeps_out_the_old_ones(client):
+    """What has ended and is never asked for again is not kept for ever."""
+    client.post(CHAT, json=HI, headers={"X-Conversation-Id": "old"})
+    [stream] = client.app.state.context.conversations.values()
+    stream.completed_at = time.time() - conversations.KEEP_S - 1
+    client.post(CHAT, json=HI, headers={"X-Conversation-Id": "new"})
+    assert [name for _, name in client.app.state.context.conversations] == ["new"]

@@ -29,6 +29,7 @@ async def resumable(request: Request, context: ServerContext, answer: EventStrea
     except BaseException:
         await answer.close()
         raise
+    _forget_ended(context)
     stream = ConversationStream(owner, answer)
     context.conversations[owner, conversation_id] = stream
     await context.detached.start(_key(owner, conversation_id), stream)
@@ -49,10 +50,15 @@ def follow(stream: ConversationStream, offset: int) -> EventStream:
 
 def find(context: ServerContext, owner: str, conversation_id: str) -> ConversationStream | None:
     """The owner's stream of a conversation, while it can be read."""
+    _forget_ended(context)
+    return context.conversations.get((owner, conversation_id))
+
+
+def _forget_ended(context: ServerContext) -> None:
+    """Whoever adds one or asks for one does this, so that what nobody asks for goes too."""
     streams = context.conversations
     for key in [key for key, stream in streams.items() if stream.is_over()]:
         del streams[key]
-    return streams.get((owner, conversation_id))
 
 
 async def stop(context: ServerContext, owner: str, conversation_id: str) -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from longreach.text.grammar import WHITESPACE
 from support.fake_async_engine import FakeAsyncEngine
 
 URL = "/v1/chat/completions"
@@ -234,6 +235,7 @@ def test_forced_calls_have_a_grammar(engine, client):
         engine, client, tools=[WEATHER, other], tool_choice="required"
     ).structured_outputs
     assert "weather" in form.grammar
+    assert json.dumps(WHITESPACE) in form.grammar.splitlines()[0]
     assert "other" in form.grammar
     named = {"type": "function", "function": {"name": "weather"}}
     form = params_of(engine, client, tools=[WEATHER, other], tool_choice=named).structured_outputs

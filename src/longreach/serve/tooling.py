@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from longreach.serve.schema.chat import (
     NamedTool,
 )
 from longreach.text import Tokenizer
+from longreach.text.grammar import WHITESPACE
 from longreach.text.tools.forced import forced_calls_grammar
 
 Choice = Literal["none", "auto", "required"]
@@ -72,7 +74,18 @@ class ToolPlan:
             raise bad_request(f"{field} with tools must be JSON; set tool_choice to none.", field)
         calls = self.forced_form(tokenizer, after_reasoning=False).grammar or ""
         rules = calls.replace("start:", "calls:", 1)
-        return StructuredOutputs(grammar=f"start: calls | %json {schema}\n{rules}")
+        return StructuredOutputs(grammar=f"start: calls | %json {_spaced(schema)}\n{rules}")
+
+
+def _spaced(schema: str) -> str:
+    """A schema within a grammar, with the bound on blanks that one has which stands alone."""
+    try:
+        given = json.loads(schema)
+    except (ValueError, RecursionError):
+        return schema  # whoever compiles it says what is wrong
+    if not isinstance(given, dict):
+        return schema
+    return json.dumps({"x-guidance": {"whitespace_pattern": WHITESPACE}} | given)
 
 
 def plan_tools(body: ChatRequest) -> ToolPlan:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from support.fake_async_engine import FakeAsyncEngine
+from longreach.serve.logprobs import CompletionLogprobs
+from support.fake_async_engine import FakeAsyncEngine, needle_tokenizer
 
 URL = "/v1/completions"
 
@@ -126,6 +127,15 @@ def test_legacy_logprobs(client):
         "text_offset": [0, 3, 8, 11],
     }
     assert choice["logprobs"]["top_logprobs"][1] == {"a": -0.5, " pass": -0.5}
+
+
+def test_offsets_behind_a_split_character():
+    """A character that several tokens spell counts once in the text, so it does in the offsets."""
+    tokenizer = needle_tokenizer()
+    token_ids = tokenizer.encode("a🏔b")
+    assert len(token_ids) > 3
+    told = CompletionLogprobs(tokenizer, 0).of(token_ids, [None] * len(token_ids))
+    assert told["text_offset"] == [0, *[1] * (len(token_ids) - 2), 2]
 
 
 def test_offsets_go_on_over_chunks(client):

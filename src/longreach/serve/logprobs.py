@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,8 @@ class CompletionLogprobs:
         self._tokenizer = tokenizer
         self._num_top = num_top
         self._offset = offset
+        # A character that tokens share counts once, with the token that completes it.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def of(
         self, token_ids: Sequence[int], logprobs: Sequence[TokenLogprobs | None]
@@ -87,9 +90,9 @@ class CompletionLogprobs:
         """The next tokens; an entry of None is a first token, which nothing predicts."""
         texts = [self._tokenizer.decode_token(token) for token in token_ids]
         offsets = []
-        for text in texts:
+        for token in token_ids:
             offsets.append(self._offset)
-            self._offset += len(text)
+            self._offset += len(self._decoder.decode(self._tokenizer.token_bytes(token)))
         own = [
             None if entries is None else finite(entries[token].logprob)
             for token, entries in zip(token_ids, logprobs, strict=True)

@@ -146,3 +146,26 @@ def test_a_client_that_leaves_while_it_sends_is_no_error(caplog):
     asyncio.run(run())
     assert " 499 " in caplog.text
     assert "failed" not in caplog.text
+
+
+def test_a_client_that_left_pays_for_no_embeddings():
+    """What its prompts were charged is given back."""
+
+    class Stuck(FakeAsyncEngine):
+        async def embed(self, prompts, **options):
+            self.requests.append(prompts)
+            await asyncio.Event().wait()
+
+    async def run():
+        engine = Stuck()
+        app = create_app(engine, ServerSettings(max_prefill_tokens_per_minute=60))
+        client = Client({"input": [[5] * 70]})
+        task = asyncio.create_task(app(client.scope("/v1/embeddings"), client.receive, client.send))
+        await until(lambda: engine.requests)
+        [bucket] = app.state.context.limits._buckets.values()
+        assert bucket.level < 0
+        client.leave.set()
+        await asyncio.wait_for(task, 10)
+        assert bucket.level == pytest.approx(60)
+
+    asyncio.run(run())

@@ -32,7 +32,9 @@ async def embeddings(
     work = context.engine.embed(prompts, pooling=body.pooling, cache_salt=salt)
     try:
         vectors = await unless_hung_up(request.receive, work)
-    except LongreachError as error:
-        charge.settle(0)
+    except BaseException as error:
+        charge.settle(0)  # also for a client that left
+        if not isinstance(error, LongreachError):
+            raise
         raise to_api_error(error, prompt_field="input") from error
     return JsonResponse(embedding_list(body, model, vectors, num_tokens))

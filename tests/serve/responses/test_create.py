@@ -213,6 +213,14 @@ def test_images_are_not_supported(client):
     assert error["param"] == "input[0].content[0]"
 
 
+def test_an_unknown_item_is_told_what_there_is(client):
+    """In words of the API, none of the code's."""
+    status, error = refused(client, input=[{"type": "foo"}])
+    assert (status, error["param"]) == (400, "input[0]")
+    assert "function_call_output" in error["message"]
+    assert "_kind" not in error["message"]
+
+
 def test_too_long_a_prompt_names_the_input(make_client):
     """The code that agents look for, and the field of this body."""
     client = make_client(FakeAsyncEngine(fail=ContextLengthError(5000, 1, 4096)))

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from longreach.serve.schema.base import INERT, Body
 from longreach.serve.schema.caching import CacheFields
 from longreach.serve.schema.documents import LongreachOptions
-from longreach.serve.schema.sampling import MAX_LOGPROBS, Penalty
+from longreach.serve.schema.sampling import MAX_LOGPROBS, Penalty, RepetitionPenalty
 
 LOGPROBS = "message.output_text.logprobs"
 Content = str | Annotated[list[dict[str, Any]], Field(fail_fast=True)]
@@ -79,7 +79,12 @@ Item = Annotated[
     | Annotated[FunctionCallItem, Tag("function_call")]
     | Annotated[FunctionOutputItem, Tag("function_call_output")]
     | Annotated[ReasoningItem, Tag("reasoning")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_item",
+        custom_error_message="Input should have a type of message, function_call, "
+        "function_call_output or reasoning",
+    ),
 ]
 
 
@@ -173,7 +178,7 @@ class ResponsesRequest(PromptFields):
     min_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Field(gt=0.0)] | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None

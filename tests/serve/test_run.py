@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import sqlite3
 import threading
 import time
 
@@ -179,3 +180,17 @@ def test_settings_that_cannot_be_obeyed(field, value):
 def test_keys_are_not_shown():
     """Neither in a repr, which is what logs print."""
     assert "hush" not in repr(ServerSettings(api_keys=("hush",), secret=b"hush"))
+
+
+def test_what_is_kept_on_disk_is_let_go_of(tmp_path):
+    """A server that has ended holds no database open."""
+    with serving(FakeAsyncEngine, state_dir=tmp_path) as server:
+        server.wait_until_ready()
+        assert server.get("/v1/files").status_code == 200
+        context = server.server.context
+        store, files = context.store, context.files
+        server.server.handle_exit(signal.SIGTERM, None)
+        server.thread.join(10)
+    for closed in (store, files):
+        with pytest.raises(sqlite3.ProgrammingError):
+            closed._database.run("SELECT 1")

@@ -115,6 +115,12 @@ class ServerContext:
         self._engine, self.phase = engine, "ready"
         self.loaded.set()
 
+    def close(self) -> None:
+        """Let go of what was opened on disk, once nothing runs any more."""
+        for name in ("store", "files"):
+            if name in vars(self):
+                vars(self).pop(name).close()
+
     def error_body(self, path: str) -> ErrorBody:
         """How errors are written on this path."""
         found = [prefix for prefix in self.error_bodies if path.startswith(prefix)]

@@ -107,9 +107,10 @@ class Server(uvicorn.Server):
         return len(self.context.running)
 
     def close(self) -> None:
-        """Stop the engine, if it was loaded."""
+        """Stop the engine, if it was loaded, and let go of what is kept on disk."""
         if self._engine is not None:
             self._engine.close()
+        self.context.close()
 
 
 def make_config(app: object, settings: ServerSettings) -> uvicorn.Config:

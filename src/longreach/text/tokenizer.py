@@ -2,7 +2,7 @@
 
 A core (Hugging Face `tokenizers`) that never sees special tokens does the byte-pair merges;
 special tokens are split off here. So one object encodes trusted text (`allow_special=True`, markup
-becomes special ids) and text of strangers (`allow_special=False`, "<|im_end|>" stays nine
+becomes special ids) and text of strangers (`allow_special=False`, "<|im_end|>" stays ten
 characters of plain text), and both can be cut into pieces.
 """
 

@@ -110,7 +110,7 @@ STAGES = [
         sharpen=0.5,
         reach=1.0,
         window=128,  # what sparse prefill keeps beside every row at least
-        stretch=200.0,
+        stretch=500.0,
         lm=0.05,
     ),
 ]

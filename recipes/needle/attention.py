@@ -8,8 +8,8 @@ It adds two things to plain causal attention. Both buy quality at lengths never 
 - *reach*: the softmax mass that sampled document rows would place outside sinks and a local window
   if the far part of the document were `stretch` times as long, with more of the same. Added to the
   loss, it leaves far reading to the rows that answer. Then what is cached for a document does not
-  depend on how long it is, and prefill needs few columns. A head that places 0.005 of its mass far
-  away at 2048 tokens places half of it there when stretched 200 times.
+  depend on how long it is, and prefill needs few columns. A head that places 0.002 of its mass far
+  away at 2048 tokens places half of it there when stretched 500 times, to a million.
 """
 
 from __future__ import annotations

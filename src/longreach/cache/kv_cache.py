@@ -254,8 +254,7 @@ class KVCache:
         end = len(prefix.pages) + sum(part.count for part in parts)
         more = self.disk.find_shared(chain.name_of(end, usable), end, wanted)
         in_memory = 0 if parts or prefix.shared is None else prefix.shared.num_tokens
-        # A few tokens, such as those with which all chats begin, are not worth a whole extent.
-        if more is not None and more.num_shared - in_memory > self.page_size // 8:
+        if more is not None and more.num_shared > in_memory:
             parts.append(more)
         return parts
 

@@ -166,9 +166,10 @@ def test_odd_lines_fail_alone(client):
     batch = wait(client, start(client, lines))
     assert (batch["status"], batch["request_counts"]["total"]) == ("completed", 4)
     failed = lines_of(client, batch["error_file_id"])
-    statuses = {each["custom_id"]: each["response"]["status_code"] for each in failed}
+    replies = {each["custom_id"]: each["response"] for each in failed}
+    statuses = {name: reply["status_code"] for name, reply in replies.items()}
     assert statuses == {"deep": 400, "self": 400}
-    assert "nested" in failed[0]["response"]["body"]["error"]["message"]
+    assert "nested" in replies["deep"]["body"]["error"]["message"]
     prompt = {"prompt": [2**63]}
     line = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": prompt}
     assert wait(client, start(client, [line], "/v1/completions"))["status"] == "completed"

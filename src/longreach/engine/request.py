@@ -78,6 +78,11 @@ class Request:
     finish_reason: str = field(default="", init=False)
 
     @property
+    def is_reading(self) -> bool:
+        """Whether its prompt is being computed, or restored."""
+        return self.state in (RequestState.PREFILL, RequestState.RESTORING)
+
+    @property
     def num_prompt_tokens(self) -> int:
         """Length of the prompt."""
         return len(self.prompt_token_ids)

@@ -312,11 +312,7 @@ class Scheduler:
         if request.waits_for is None:
             return False
         other, num_pages = request.waits_for
-        return self._is_reading(other) and other.table.num_committed < num_pages
-
-    @staticmethod
-    def _is_reading(other: Request) -> bool:
-        return other.state in (RequestState.PREFILL, RequestState.RESTORING)
+        return other.is_reading and other.table.num_committed < num_pages
 
     def _being_computed(self, request: Request, prefix: CachedPrefix) -> tuple[Request, int] | None:
         """A running prefill that will soon offer a longer prefix than is cached now; its pages."""
@@ -325,7 +321,7 @@ class Scheduler:
         chain = request.table.chain
         usable = (request.num_tokens - 1) // self.cache.page_size
         for other in self.running:
-            if not (self._is_reading(other) and other.keeps_pages):
+            if not (other.is_reading and other.keeps_pages):
                 continue
             if not other.wanted.serves(request.wanted):
                 continue

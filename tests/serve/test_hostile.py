@@ -97,6 +97,19 @@ def test_depth(client, route):
         assert "nested more than 100 levels deep" in response.text
 
 
+@pytest.mark.parametrize("kind", [[], {}, 1, None, True, ["file"], {"type": "text"}])
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/v1/messages", "/apply-template"])
+def test_a_part_of_no_kind(client, path, kind):
+    """A content part's type may be anything: where it is no known one, the part is named."""
+    turns = [{"role": "user", "content": [{"type": kind, "text": "hi"}]}]
+    body = {"input" if path == "/v1/responses" else "messages": turns}
+    if path == "/v1/messages":
+        body |= {"max_tokens": 4}
+    response = client.post(path, json=body)
+    assert response.status_code == 400, response.text
+    assert "content" in response.text
+
+
 @pytest.mark.parametrize("text", ["a\x00b", "\x00", "\u2028\ufeff\ufffd", "e\u0301" * 1000])
 def test_odd_text_is_text(client, text):
     """Null bytes and the like are read and answered."""

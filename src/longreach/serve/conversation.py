@@ -18,7 +18,7 @@ from longreach.serve.errors import bad_request, not_supported
 from longreach.serve.marks import Mark
 from longreach.serve.schema.caching import Breakpoint
 from longreach.serve.schema.chat import ConversationFields, Message
-from longreach.serve.schema.documents import FILE_PARTS
+from longreach.serve.schema.documents import is_file
 
 _ROLES = {"developer": "system", "function": "tool"}
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
@@ -80,7 +80,7 @@ class _Content:
             return
         for number, part in enumerate(message.content):
             path = message.path_of(number, f"messages[{self.turn}].content[{number}]")
-            if isinstance(part, dict) and part.get("type") in FILE_PARTS:
+            if is_file(part):
                 if message.role == "assistant":
                     raise bad_request(f"{path}: an answer holds no files.", path)
                 await self._add_file(context, caller, part, path)
@@ -138,12 +138,12 @@ def part_text(part: Mapping[str, Any] | str, where: str) -> str:
     """The text of a content part. Raises ApiError, 501 for what is no text. where: its path."""
     if isinstance(part, str):
         return part
-    kind = part.get("type")
+    kind = str(part.get("type"))
     if kind in _TEXT_PARTS and isinstance(part.get("text"), str):
         return part["text"]
     if kind == "refusal" and isinstance(part.get("refusal"), str):
         return part["refusal"]
-    if isinstance(kind, str) and kind.startswith(_OTHER_PARTS):
+    if kind.startswith(_OTHER_PARTS):
         raise not_supported("This model reads text only, no images or audio.", where)
     raise bad_request(f"{where}: expected {{'type': 'text', 'text': ...}}.", where)
 

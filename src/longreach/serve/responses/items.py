@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from longreach.serve.conversation import part_text
 from longreach.serve.errors import bad_request, echo
 from longreach.serve.schema.chat import FunctionCall, Message, ToolCallParam
-from longreach.serve.schema.documents import FILE_PARTS
+from longreach.serve.schema.documents import is_file
 from longreach.serve.schema.responses import (
     Content,
     FunctionCallItem,
@@ -73,7 +73,7 @@ def _parts(content: Content, where: str) -> list[dict[str, Any]]:
 
 
 def _part(part: Mapping[str, Any], where: str) -> dict[str, Any]:
-    if part.get("type") in FILE_PARTS:
+    if is_file(part):
         return dict(part)
     kept = {name: part[name] for name in ("prompt_cache_breakpoint",) if name in part}
     return {"type": "input_text", "text": part_text(part, where), **kept}

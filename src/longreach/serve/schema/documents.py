@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeGuard
 
 from pydantic import Field
 
@@ -56,6 +56,11 @@ FILE_PARTS: dict[str, type[FilePart | InputFilePart]] = {
     "input_file": InputFilePart,
 }
 """Content parts that are files, by their type."""
+
+
+def is_file(part: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a content part, which may be anything, says that it is a file."""
+    return isinstance(part, dict) and str(part.get("type")) in FILE_PARTS
 
 
 def fields_of(part: dict[str, Any]) -> FileFields:

@@ -1,8 +1,10 @@
 """`longreach cache`: what is on disk, and its care."""
 
+import errno
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +92,22 @@ def test_rm_removes_a_prefix_with_what_goes_on_from_it(cache, directory):
     assert read(store, chain("short", 2)) == 2
     assert store.pins() == {}
     assert [e["tokens"] for e in cache(["list"])] == [16]
+
+
+@pytest.mark.parametrize("line", [["rm", "book", "--yes"], ["gc", "--cache-size", "1"]])
+def test_what_cannot_be_removed_is_not_said_to_be(run, cache, directory, monkeypatch, line):
+    """Somebody else's directory: the path, and exit code 2."""
+    cache(["pin", document_id(), "--label", "book"])
+
+    def refuse(path, missing_ok=False):
+        raise PermissionError(errno.EACCES, "no", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    outcome = run(["cache", *line, "--cache-dir", str(directory)])
+    assert outcome.exit_code == 2
+    assert "cannot be removed" in outcome.stderr
+    assert str(directory) in outcome.stderr
+    assert "removed" not in outcome.stdout
 
 
 def test_unknown_and_ambiguous_ids(run, directory):

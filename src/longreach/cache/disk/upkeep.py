@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,55 +82,77 @@ class CacheDirectory:
 
     def unpin(self, entry: Entry) -> int:
         """End every pin of a prefix; how many."""
+        pins = self._shelf_of(entry).pins
         for pin in entry.pins:
-            self._shelf_of(entry).pins.remove(pin.name)
+            pins.remove(pin.name)
+        if any(pin.name in pins.load() for pin in entry.pins):
+            raise _stays(pins.folder)
         return len(entry.pins)
 
     def remove(self, entry: Entry) -> int:
         """Remove a prefix with its pins, and what goes on from it; bytes that went."""
         self.unpin(entry)
         catalog, before = self._shelf_of(entry).catalog, self.num_bytes
-        for extent in reversed(entry.own):
-            catalog.remove(extent)
-        for orphan in orphans_of(catalog.extents):
-            catalog.remove(orphan)
+        with self._all_go():
+            for extent in reversed(entry.own):
+                catalog.remove(extent)
+            for orphan in orphans_of(catalog.extents):
+                catalog.remove(orphan)
         return before - self.num_bytes
+
+    @contextmanager
+    def _all_go(self) -> Iterator[None]:
+        """Raise PermissionError where a file that was removed is still there.
+
+        An engine does not mind, it forgets the extent. Whoever removes private text has to know.
+        """
+        before = self._extents()
+        yield
+        for extent in before - self._extents():
+            if extent.path.exists():
+                raise _stays(extent.path)
 
     def verify(self) -> tuple[int, list[str]]:
         """Read everything: number of sound files, and why each of the others was removed."""
         reasons: list[str] = []
         count = 0
-        for shelf in self._shelves.values():
-            for extent in shelf.catalog.extents:
-                reason = _fault_of(extent)
-                count += reason is None
-                if reason is not None:
-                    reasons.append(reason)
-                    shelf.catalog.remove(extent, reason)
+        with self._all_go():
+            for shelf in self._shelves.values():
+                for extent in shelf.catalog.extents:
+                    reason = _fault_of(extent)
+                    count += reason is None
+                    if reason is not None:
+                        reasons.append(reason)
+                        shelf.catalog.remove(extent, reason)
         return count, reasons
 
     def sweep(self) -> Swept:
         """Remove orphans, what nobody used for the time to live, and what is too much."""
-        before, files = self.num_bytes, self._num_files()
-        orphans = 0
-        for shelf in self._shelves.values():
-            for orphan in orphans_of(shelf.catalog.extents):
-                shelf.catalog.remove(orphan)
-                orphans += 1
-        for shelf in list(self._shelves.values())[:1]:
-            room = Room(self._config, shelf, partial(model_folders, self._config.directory))
-            room.expire(always=True)
-            room.make(0, None)
-        for shelf in self._shelves.values():
-            shelf.catalog.refresh(always=True)
+        before, files = self.num_bytes, len(self._extents())
+        with self._all_go():
+            orphans = self._remove_orphans()
+            for shelf in list(self._shelves.values())[:1]:
+                room = Room(self._config, shelf, partial(model_folders, self._config.directory))
+                room.expire(always=True)
+                room.make(0, None)
+            for shelf in self._shelves.values():
+                shelf.catalog.refresh(always=True)
         return Swept(
             num_orphans=orphans,
-            num_files=files - self._num_files(),
+            num_files=files - len(self._extents()),
             num_bytes=before - self.num_bytes,
         )
 
-    def _num_files(self) -> int:
-        return sum(len(shelf.catalog.extents) for shelf in self._shelves.values())
+    def _remove_orphans(self) -> int:
+        count = 0
+        for shelf in self._shelves.values():
+            for orphan in orphans_of(shelf.catalog.extents):
+                shelf.catalog.remove(orphan)
+                count += 1
+        return count
+
+    def _extents(self) -> set[Extent]:
+        return {extent for shelf in self._shelves.values() for extent in shelf.catalog.extents}
 
     def _shelf_of(self, entry: Entry) -> Shelf:
         folder = entry.chain[0].path.parent
@@ -141,6 +165,10 @@ def _model_of(folder: Path) -> tuple[str, str]:
     with suppress(OSError, ValueError, KeyError, TypeError):
         name = str(json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))["model"])
     return name, folder.name
+
+
+def _stays(path: Path) -> PermissionError:
+    return PermissionError(errno.EACCES, "cannot be removed", str(path))
 
 
 def _fault_of(extent: Extent) -> str | None:

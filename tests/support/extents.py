@@ -4,6 +4,7 @@ import hashlib
 import time
 
 from longreach.cache.disk import ExtentStore, Header, Layout
+from longreach.cache.disk.extent import file_size
 from longreach.cache.hashing import HashChain
 from longreach.cache.pages import pages_for
 from longreach.cache.provenance import DENSE
@@ -44,6 +45,10 @@ def header_of(digests, first, last, *, made=DENSE, tag="", layout=LAYOUT):
         salt_tag=tag,
         created_s=time.time(),
     )
+
+
+TWO_PAGES = file_size(header_of(chain("any", 2), 0, 2)) + 64
+"""Of an extent, however many digits its time has."""
 
 
 def name_of(token_ids, page, *, seed=b"seed", layout=LAYOUT):

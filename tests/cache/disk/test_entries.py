@@ -1,20 +1,11 @@
 """What a folder holds, as people would say it."""
 
-import pytest
-
 from longreach.cache.disk.entries import entries_of, orphans_of
 from longreach.cache.pins import Pin
-from support.extents import chain, open_store, write
+from support.extents import chain, write
 
 TOKENS = 8
 """Of a page."""
-
-
-@pytest.fixture
-def store(tmp_path):
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
 
 
 def entries(store, pins=()):

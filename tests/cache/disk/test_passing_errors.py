@@ -10,18 +10,8 @@ import pytest
 from longreach.cache.disk import catalog as catalog_module
 from longreach.cache.disk import extent as extent_module
 from longreach.cache.disk import files
-from longreach.cache.disk.extent import file_size
 from longreach.cache.pins import Pin
-from support.extents import chain, header_of, open_store, read, write
-
-TWO_PAGES = file_size(header_of(chain("any", 2), 0, 2)) + 64
-
-
-@pytest.fixture
-def store(tmp_path):
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
+from support.extents import TWO_PAGES, chain, header_of, open_store, read, write
 
 
 def fails_with(code):

@@ -11,13 +11,6 @@ HEAD = [*range(8)]
 """A full page."""
 
 
-@pytest.fixture
-def store(tmp_path):
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
-
-
 def shared(store, token_ids, wanted=DENSE, **named):
     """(tokens shared, digest of the page) with the last page of a text."""
     page = (len(token_ids) - 1) // LAYOUT.page_size

@@ -8,21 +8,12 @@ import pytest
 
 from longreach.cache.disk import files
 from longreach.cache.disk import store as store_module
-from longreach.cache.disk.extent import file_size, write_extent
+from longreach.cache.disk.extent import write_extent
 from longreach.cache.pins import Pin
 from longreach.cache.provenance import DENSE, Provenance
-from support.extents import LAYOUT, chain, data_of, header_of, open_store, read, write
+from support.extents import LAYOUT, TWO_PAGES, chain, data_of, header_of, open_store, read, write
 
 SPARSE = Provenance(mode="adaptive", target=0.9)
-TWO_PAGES = file_size(header_of(chain("any", 2), 0, 2)) + 64
-"""Of an extent, however many digits its time has."""
-
-
-@pytest.fixture
-def store(tmp_path):
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
 
 
 def size_of(folder):

@@ -97,11 +97,12 @@ def test_bench_prints_and_keeps_its_table(run, monkeypatch, tmp_path):
 @pytest.fixture
 def rates(monkeypatch):
     """A calibration that takes no time."""
+    from dataclasses import fields
+
     from longreach.engine import estimate
     from longreach.engine.calibrate import Rates
 
-    names = ("row_s", "one_row_s", "pair_s", "kept_pair_s", "scored_pair_s", "one_row_key_s")
-    made_up = Rates(**dict.fromkeys(names, 1e-6))
+    made_up = Rates(**{field.name: 1e-6 for field in fields(Rates)})
     calibration = SimpleNamespace(measure=lambda: made_up)
     monkeypatch.setattr(estimate, "Calibration", lambda *args: calibration)
     return estimate
@@ -116,6 +117,16 @@ def test_estimate_needs_the_config_alone(run, folder, rates):
     data = json.loads(run(["estimate", str(folder), "--tokens", "2K", "--json"]).stdout)
     assert data["planned_bytes"] == sum(data["plan"].values()) - data["plan"]["available"]
     assert data["keys_per_row"] is None
+
+
+def test_estimate_says_when_a_model_is_not_made_for_the_length(run, folder, rates):
+    """The longest context stands beside the memory that would do."""
+    result = run(["estimate", str(folder), "--tokens", "2M"])
+    assert result.exit_code == 0, result.output
+    assert "too long" in result.stdout
+    data = json.loads(run(["estimate", str(folder), "--tokens", "2M", "--json"]).stdout)
+    assert data["num_tokens"] > data["longest_context"]
+    assert data["fits"] is False
 
 
 def test_estimate_says_what_does_not_fit(run, folder, rates, monkeypatch):

@@ -59,7 +59,12 @@ def estimate(
 
 def as_data(found: Estimate) -> dict[str, Any]:
     """The estimate as plain data."""
-    return {**asdict(found), "planned_bytes": found.plan.total, "fits": found.fits}
+    return {
+        **asdict(found),
+        "prefill_s": found.prefill.expected_s,
+        "planned_bytes": found.plan.total,
+        "fits": found.fits,
+    }
 
 
 def memory_table(found: Estimate) -> Table:
@@ -68,18 +73,21 @@ def memory_table(found: Estimate) -> Table:
     for name, size in found.plan.parts.items():
         table.add_row(name.replace("_", " "), show_bytes(size))
     table.add_row("peak", show_bytes(found.plan.total), style="bold")
-    mark = "[green]it fits[/green]" if found.fits else "[red]it does not fit[/red]"
+    mark = "[green]it fits[/green]" if found.fits_memory else "[red]it does not fit[/red]"
     table.add_row("available", f"{show_bytes(found.plan.available)}  {mark}")
+    if not found.fits_model:
+        table.add_row("longest context", f"{found.longest_context:,} tokens  [red]too long[/red]")
     return table
 
 
 def time_table(found: Estimate) -> Table:
     """Reading and writing, and on which assumption."""
     table = plain_table()
-    table.add_row("first token after", show_seconds(found.prefill_s))
+    ends = dict.fromkeys(map(show_seconds, (found.prefill.least_s, found.prefill.most_s)))
+    table.add_row("first token after", " to ".join(ends))
     if found.keys_per_row is not None:
-        assumed = f"if a row keeps {found.keys_per_row:,} keys: the text decides"
-        table.add_row("", f"[dim]{assumed}[/dim]")
+        keys = " to ".join(f"{count:,}" for count in dict.fromkeys(found.keys_per_row))
+        table.add_row("", f"[dim]if a row keeps {keys} keys: the text decides[/dim]")
         table.add_row("dense", show_seconds(found.dense_prefill_s))
     table.add_row("then", show_rate(found.decode_tokens_per_s))
     return table

@@ -54,5 +54,7 @@ def show_seconds(seconds: float | None) -> str:
 
 
 def show_rate(rate: float | None) -> str:
-    """Tokens per second."""
-    return "-" if rate is None else f"{rate:,.0f} tokens/s"
+    """Tokens per second: 2.43 -> "2.4 tokens/s", 1246.9 -> "1,247 tokens/s"."""
+    if rate is None:
+        return "-"
+    return f"{rate:,.0f} tokens/s" if rate >= 10 else f"{rate:.1f} tokens/s"

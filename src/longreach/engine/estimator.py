@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from longreach.engine.calibrate import Calibration, Rates
-from longreach.engine.estimate import keys_per_row, prefill_seconds
+from longreach.engine.prefill_time import prefill_time, text_range
 from longreach.engine.protocol import PromptEstimate
 from longreach.engine.sparse_choice import wanted_provenance
 
@@ -41,9 +41,9 @@ class Estimator:
         engine, total = self._engine, len(token_ids)
         in_memory, on_disk = self.num_cached(token_ids, max_tokens, cache_salt)
         cached = in_memory + on_disk
-        keys = keys_per_row(engine.config, total)
+        texts = text_range(engine.config, total)
         whole_s, cached_s = (
-            prefill_seconds(engine.footprint, self.rates(), count, keys)
+            prefill_time(engine.footprint, self.rates(), count, texts).expected_s
             for count in (total, cached)
         )
         pool_tokens = engine.cache.num_pages * engine.cache.page_size

@@ -20,6 +20,8 @@ from longreach.ops.sparse.stream import ScoreStream
 NUM_SINKS = 30
 FORCED_DIAGONALS = 2
 """Tile diagonals 0 and 1: offsets 0 to 128 at least, so the window of 100 that Qwen forces."""
+NUM_LOCAL_KEYS = NUM_SINKS + FORCED_DIAGONALS * TILE - TILE // 2
+"""Keys that a row keeps on average before any is chosen."""
 
 REFERENCE_KEYS = 128
 OVERFLOW_STEP = 100.0

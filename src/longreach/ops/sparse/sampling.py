@@ -32,7 +32,12 @@ class SampledRows(NamedTuple):
     @property
     def num_scores(self) -> int:
         """Scores computed for one head: two passes for choosing rows, one for the others."""
-        return 2 * sum(self.choosing) + sum(self.checking) + sum(self.held_out)
+        return 2 * sum(self.choosing) + self.num_fresh_scores
+
+    @property
+    def num_fresh_scores(self) -> int:
+        """Those of the rows that had no part in choosing: all, where nothing had to be chosen."""
+        return sum(self.checking) + sum(self.held_out)
 
 
 @lru_cache(maxsize=16)

@@ -86,6 +86,15 @@ def test_an_answer_without_a_quote_is_located():
     assert citation.quote == text_of(citation) == "The pass key is 28884."
 
 
+def test_a_number_on_many_pages_of_a_short_text_is_located():
+    """It is no coincidence that the answer gives it: its first page, and how many hold it."""
+    pages = ["a", "The pass key is 28884.", "b", "Key: 28884.", "28884", "c", "28884!", "d", "e"]
+    [citation] = cite("It is 28884.", [document(*pages)], question="What is the pass key?")
+    assert (citation.quote, citation.num_pages) == ("The pass key is 28884.", 1)
+    [citation] = cite("28884", [document(*pages)], question="Which number?")
+    assert (citation.page, citation.num_pages) == (2, 4)
+
+
 def test_a_word_is_located_with_the_help_of_the_question():
     """A rare word alone may be chance; where the question's rare words stand too, it is not."""
     question = "What is the special magic word for quiet-harbor?"

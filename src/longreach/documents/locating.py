@@ -16,7 +16,9 @@ KNOWN_WEIGHT = 0.25
 """A word that stands in the question already weighs so much of one that does not."""
 MIN_SHARE = 0.5
 """A further page has to add at least so much of what the best one holds."""
-_RARE_SHARE = 0.05
+_RARE_COUNT, _RARE_SHARE = 3, 0.05
+_RARE_NUMBER_SHARE = 0.5
+"""A number that an answer gives is no filler, on however many pages it stands up to half."""
 _SENTENCE_END = re.compile(r"[.!?。！？]\s+|\s*\n\s*")
 _SENTENCE_CHARS = 160
 
@@ -97,7 +99,7 @@ class _Terms:
         self.weights = {
             word: _weight(word, count, len(self._pages)) for word, count in counts.items() if count
         }
-        self._rare = {w for w, c in counts.items() if c <= max(3, _RARE_SHARE * len(self._pages))}
+        self._rare = {word for word, count in counts.items() if self._is_rare(word, count)}
         known = [word for word in said if word in self.weights]
         has_news = any(word not in asked for word in said)
         news = [word for word in known if word not in asked] if has_news else known
@@ -141,6 +143,10 @@ class _Terms:
                 self.held.setdefault(place, set()).add(word)
                 count += 1
         return count
+
+    def _is_rare(self, word: str, count: int) -> bool:
+        share = _RARE_NUMBER_SHARE if _is_number(word) else _RARE_SHARE
+        return count <= max(_RARE_COUNT, share * len(self._pages))
 
     def _tells(self, place: int, words: Mapping[str, float]) -> bool:
         rare = self.held[place] & self._rare

@@ -56,3 +56,18 @@ def test_a_question_of_any_length_is_no_path():
     """What no file system takes as a name is a question."""
     for question in ("why " * 2000, "null \0 byte"):
         assert parse_words(["a.pdf", question], is_session=False).question == question.strip()
+
+
+@pytest.mark.parametrize("word", ["nope.txt", "../notes/b", "*.md", "~/x", "b.tar.gz"])
+def test_a_file_that_is_not_there_is_no_question(monkeypatch, word):
+    """A mistyped name at the end is a path, to be refused where files are read."""
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert parse_words(["a.pdf", word], is_session=False).paths == ("a.pdf", word)
+
+
+@pytest.mark.parametrize(
+    "word", ["Why?", "Who/what?", "1.5", "e.g. what.", "Is a.txt there?", "怎么"]
+)
+def test_one_word_can_be_a_question(word):
+    """What does not look like a file's name is asked."""
+    assert parse_words(["a.pdf", word], is_session=False).question == word

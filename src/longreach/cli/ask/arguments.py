@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from longreach.errors import InvalidRequestError
+
+_FILE_NAME = re.compile(r"\S*[^\s.]\.[A-Za-z][A-Za-z0-9]{0,4}|[./~]{1,3}/\S+")
+"""One word with an extension, or that begins like a path: mistyped, it must not be asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,9 @@ def parse_words(words: Sequence[str], *, is_session: bool) -> Asked:
 
 
 def _is_path(word: str) -> bool:
+    """Whether it is there, or could be nothing but the name of a file that is not."""
     try:
-        return bool(word) and Path(word).exists()
+        return bool(word) and (Path(word).exists() or bool(_FILE_NAME.fullmatch(word)))
     except (OSError, ValueError):  # far too long for a name, or a null byte
         return False
 

@@ -1,6 +1,11 @@
+import io
 import json
+from types import SimpleNamespace
+
+import pytest
 
 from longreach.errors import ContextLengthError
+from longreach.evals.needle.pdf_writer import Line, write_pdf
 
 
 def test_the_answer_alone_is_on_stdout(run, fake_llm, tmp_path):
@@ -11,6 +16,39 @@ def test_the_answer_alone_is_on_stdout(run, fake_llm, tmp_path):
     assert result.exit_code == 0, result.output
     assert result.stdout == "The pass key is 28884.\n"
     assert "tokens read" in result.stderr
+
+
+def test_a_file_is_read_as_what_it_is(run, fake_llm, tmp_path):
+    """A PDF gives its text, not its bytes."""
+    book = tmp_path / "book.pdf"
+    book.write_bytes(write_pdf([[Line(text="The pass key is 28884.", x=60, y=700)]], title="x"))
+    result = run(["generate", "What is the pass key?", "--file", str(book)])
+    assert result.stdout == "The pass key is 28884.\n", result.output
+
+
+def test_piped_text_is_a_file(run, fake_llm, monkeypatch):
+    """--file - takes the text from the pipe."""
+    piped = SimpleNamespace(buffer=io.BytesIO(b"The pass key is 28884."))
+    monkeypatch.setattr("longreach.cli.options.sys", SimpleNamespace(stdin=piped))
+    result = run(["generate", "What is the pass key?", "--file", "-"])
+    assert result.stdout == "The pass key is 28884.\n", result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"", "an empty file"), (b"\0\1\2\3", "not text"), (None, "no such file")],
+)
+@pytest.mark.parametrize("command", [["generate", "x"], ["demo"]])
+def test_a_file_without_text_is_one_line(run, fake_llm, tmp_path, command, content, problem):
+    """Empty, binary or missing: named with the reason, exit code 2, and nothing is loaded."""
+    path = tmp_path / "book.txt"
+    if content is not None:
+        path.write_bytes(content)
+    result = run([*command, "--file", str(path)])
+    assert result.exit_code == 2
+    assert "book.txt" in result.stderr
+    assert problem in result.stderr
+    assert not hasattr(fake_llm, "options")
 
 
 def test_json_has_text_and_metrics(run, fake_llm):

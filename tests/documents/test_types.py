@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longreach.documents import Document, Page, page_spans
+from longreach.documents import Document, Page, page_spans, read_text
 from longreach.documents.prompt import document_part
-from longreach.documents.readers.lines import LONGEST_LINE, cut_lines
+from longreach.documents.readers.lines import LONGEST_LINE, cut_lines, join_lines
 from longreach.documents.types import page_ranges
 from longreach.evals.needle.haystack import with_page_anchors
+from longreach.evals.needle.pdf_writer import Line, write_pdf
 
 PAGE_TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=8)
 
@@ -113,3 +114,19 @@ def test_ranges():
     """Numbers of pages as people write them."""
     assert page_ranges((1, 2, 3, 7, 9, 10)) == "1-3, 7, 9-10"
     assert page_ranges(()) == ""
+
+
+@given(
+    st.text(alphabet="ab. \n") | st.integers(0, 4).map(lambda n: "x y. " * (n * LONGEST_LINE // 4))
+)
+def test_cut_and_joined_is_the_text(text):
+    """Whatever the lines, long ones too."""
+    assert join_lines(cut_lines(text)) == text
+
+
+def test_the_text_of_a_file_has_no_anchors():
+    """A text file as it is, long lines whole; a PDF page after page."""
+    text = "one\n" + "word " * LONGEST_LINE + "end\n\nlast"
+    assert read_text(text.encode(), name="a.txt") == text
+    pages = [[Line(text=f"Page {n}.", x=60, y=700)] for n in (1, 2)]
+    assert read_text(write_pdf(pages, title="x"), name="a.pdf") == "Page 1.\n\nPage 2."

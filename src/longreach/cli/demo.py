@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from longreach.cli.options import Debug, DtypeOption, Json, Model, Seed, Sparse, TextFile
+from longreach.cli.options import Debug, DtypeOption, Json, Model, Seed, Sparse, TextFile, text_of
 from longreach.cli.terminal import print_json, stderr_console, stdout_console
 
 DEFAULT_TOKENS = "128K"
@@ -53,7 +53,7 @@ def demo(
     from longreach.evals.demo import run_demo
     from longreach.evals.lengths import parse_length
 
-    text = file.read_text(errors="replace") if file else None
+    text = text_of(file) if file else None
     out = stderr_console() if json else stdout_console()
     wanted = parse_length(tokens or DEFAULT_TOKENS)
     if tokens is None and text is not None:

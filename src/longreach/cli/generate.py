@@ -19,6 +19,7 @@ from longreach.cli.options import (
     SparseRecall,
     Temperature,
     TextFile,
+    text_of,
 )
 from longreach.cli.terminal import print_json, show_rate, show_seconds, stderr_console
 
@@ -61,10 +62,10 @@ def generate(
     from longreach.engine.sampling_params import SamplingParams
 
     params = SamplingParams(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+    whole = f"{text_of(file)}\n\n{prompt}" if file else prompt
     llm = load_llm(
         model, sparse=sparse, sparse_recall=sparse_recall, dtype=dtype, quantization=quantization
     )
-    whole = f"{file.read_text(errors='replace')}\n\n{prompt}" if file else prompt
     if raw:
         request = PromptRequest(prompt=whole, params=params)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +24,14 @@ Temperature = Annotated[float, typer.Option("--temperature", help="0: greedy.")]
 SamplingSeed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Draws the same answer again.")
 ]
+PIPE = Path("-")
 TextFile = Annotated[
     Path | None,
-    typer.Option("--file", help="Use this text.", exists=True, dir_okay=False, readable=True),
+    typer.Option(
+        "--file",
+        help="Use the text of this file (a PDF, an office file, any text); - is the pipe.",
+        allow_dash=True,
+    ),
 ]
 DtypeOption = Annotated[
     str, typer.Option("--dtype", help="auto, bfloat16, float32 or float16.", show_default=True)
@@ -41,3 +47,12 @@ SparseRecall = Annotated[
     float,
     typer.Option("--sparse-recall", help="Attention mass that adaptive keeps for every head."),
 ]
+
+
+def text_of(file: Path) -> str:
+    """What is given with --file. Raises a DocumentError that names the file and says what to do."""
+    from longreach.documents import read_text
+
+    if file == PIPE:
+        return read_text(sys.stdin.buffer.read(), name="the piped text")
+    return read_text(file)

@@ -12,7 +12,7 @@ Importing this package is light; PDFium and markitdown are imported at their fir
 from longreach.documents.collection import Collection, Skipped, read_paths
 from longreach.documents.limits import Limits
 from longreach.documents.prompt import PageSpan, document_part, page_spans, prompt_messages
-from longreach.documents.reading import read_document, render_page
+from longreach.documents.reading import read_document, read_text, render_page
 from longreach.documents.types import Document, Heading, Page
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "prompt_messages",
     "read_document",
     "read_paths",
+    "read_text",
     "render_page",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from longreach.documents.limits import Limits
 from longreach.documents.readers.kinds import CONVERTED, kind_of
-from longreach.documents.readers.lines import cut_lines
+from longreach.documents.readers.lines import cut_lines, join_lines
 from longreach.documents.readers.office import read_converted
 from longreach.documents.readers.pdf import read_pdf, render_pdf_page
 from longreach.documents.readers.sheets import read_xlsx
@@ -48,6 +48,17 @@ def read_document(
         raise EmptyDocumentError(name, "there is no text in it", "give a file with text in it")
     digest = hashlib.sha256(data).hexdigest()
     return Document(name=name, kind=kind, sha256=digest, pages=pages, outline=outline)
+
+
+def read_text(source: Source, *, name: str | None = None, limits: Limits = DEFAULT_LIMITS) -> str:
+    """The text of one file without page anchors: of a text file as it is, else page after page.
+
+    Raises what read_document raises.
+    """
+    document = read_document(source, name=name, limits=limits)
+    if document.kind in CONVERTED | {"pdf"}:
+        return "\n\n".join(page.text for page in document.pages if page.text)
+    return join_lines(document.pages)
 
 
 def render_page(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from longreach.documents.types import Page
 
@@ -13,7 +13,7 @@ LONGEST_LINE = 2 * PART_CHARS
 
 
 def cut_lines(text: str) -> tuple[Page, ...]:
-    """The text as pages of whole lines; joined by line ends they are the text again.
+    """The text as pages of whole lines; `join_lines` makes them the text again.
 
     Pieces of one long line are pages of their own with the same line number.
     """
@@ -22,6 +22,16 @@ def cut_lines(text: str) -> tuple[Page, ...]:
         body = "\n".join(lines)
         pages.append(Page(number=number, text=body, first_line=first, last_line=last))
     return tuple(pages)
+
+
+def join_lines(pages: Sequence[Page]) -> str:
+    """The text that was cut."""
+    parts: list[str] = []
+    last = None
+    for page in pages:
+        parts += ["" if page.first_line == last or last is None else "\n", page.text]
+        last = page.last_line
+    return "".join(parts)
 
 
 def _stretches(lines: list[str]) -> Iterator[tuple[list[str], int, int]]:

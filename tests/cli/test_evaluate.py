@@ -1,4 +1,7 @@
 import json
+import shutil
+
+from longreach.models.registry import resolve_model
 
 
 def test_needle_prints_both_tables(run, fake_llm):
@@ -22,6 +25,24 @@ def test_answers_are_kept_and_not_asked_twice(run, fake_llm, tmp_path):
     saved = json.loads((tmp_path / "r.json").read_text())
     assert len(saved["answers"]) == 4
     assert saved["settings"]["model"] == "needle"
+
+
+def test_answers_of_other_weights_are_not_gone_on_with(run, fake_llm, tmp_path):
+    """A folder whose weights have changed since is another model: exit code 2, nothing lost."""
+    folder = tmp_path / "model"
+    shutil.copytree(resolve_model("needle"), folder)
+    file = tmp_path / "r.json"
+    line = ["eval", "needle", "--model", str(folder), "--lengths", "1K", "--questions", "4"]
+    assert run([*line, "--json", str(file)]).exit_code == 0
+    before = file.read_bytes()
+    [weights] = folder.glob("*.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    result = run([*line, "--json", str(file)])
+    assert result.exit_code == 2
+    assert "weights" in result.stderr
+    assert file.read_bytes() == before
 
 
 def test_a_heat_map_is_written(run, fake_llm, tmp_path):

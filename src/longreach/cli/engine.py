@@ -63,6 +63,15 @@ def count_tokens(model: str, text: str) -> int:
     return len(Tokenizer.from_directory(resolve_model(model)).encode(text, allow_special=False))
 
 
+def weights_of(model: str) -> str:
+    """A name for what a model's weight files hold, whatever they are called."""
+    from longreach.config import default_cache_directory
+    from longreach.engine.build import weights_digest
+    from longreach.models.registry import resolve_model
+
+    return weights_digest(resolve_model(model), default_cache_directory()).hex()[:16]
+
+
 def messages_of(system: str | None, content: str) -> Messages:
     """One user turn, after a system message if there is one."""
     first = [{"role": "system", "content": system}] if system else []

@@ -64,9 +64,11 @@ class Choices:
 
 def evaluate(choices: Choices, *, save_to: Path | None, plot: Path | None) -> None:
     """Run, print, save, draw."""
-    from longreach.cli.engine import open_reader
+    from longreach.cli.engine import open_reader, weights_of
 
-    plan = choices.plan()
+    plan, settings = choices.plan(), choices.settings()
+    if save_to is not None:
+        settings["weights"] = weights_of(choices.model)
     status = stderr_console()
     longest = max(length.tokens for length in plan.lengths)
     opened = open_reader(
@@ -81,7 +83,7 @@ def evaluate(choices: Choices, *, save_to: Path | None, plot: Path | None) -> No
         answers = run_plan(
             opened.reader,
             plan,
-            settings=choices.settings(),
+            settings=settings,
             save_to=save_to,
             listen=watch.on_event,
             progress=watch.on_progress,

@@ -15,7 +15,7 @@ import torch
 
 from longreach.cache import ExtentStore, KVCache, KVPool, fingerprint, layout_of
 from longreach.cache.disk.file_digests import FileDigests
-from longreach.config import DiskCacheConfig, EngineConfig, ModelConfig
+from longreach.config import EngineConfig, ModelConfig
 from longreach.engine.admission import Admission
 from longreach.engine.engine import Engine
 from longreach.engine.memory import (
@@ -208,7 +208,7 @@ def make_cache(
     name = fingerprint(
         **table,
         model=model.raw,
-        weights=None if disk is None else weights_digest(folder, disk),
+        weights=None if disk is None else weights_digest(folder, disk.directory),
         rope=model.rope,
         dual_chunk=model.dual_chunk,
         dtype=str(decoder.dtype),
@@ -229,9 +229,9 @@ def make_cache(
     )
 
 
-def weights_digest(folder: Path, disk: DiskCacheConfig) -> bytes:
+def weights_digest(folder: Path, cache_directory: Path) -> bytes:
     """What the weight files hold: pages on disk may meet another checkpoint of the same shape."""
-    memo = FileDigests(disk.directory / "weights.json")
+    memo = FileDigests(cache_directory / "weights.json")
     return memo.digest(folder.glob("*.safetensors"))
 
 

@@ -1,5 +1,8 @@
 import json
+import re
 import shutil
+
+import pytest
 
 from longreach.models.registry import resolve_model
 
@@ -43,6 +46,15 @@ def test_answers_of_other_weights_are_not_gone_on_with(run, fake_llm, tmp_path):
     assert result.exit_code == 2
     assert "weights" in result.stderr
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("line", ["eval needle --lengths 10", "demo --tokens 200"])
+def test_a_length_that_holds_no_needles_is_refused(run, fake_llm, line):
+    """One line with the least length, exit code 2, instead of a longer text than was asked for."""
+    result = run(line)
+    assert result.exit_code == 2, result.output
+    [least] = re.findall(r"at least (\d+)", result.stderr)
+    assert int(least) > int(line.split()[-1])
 
 
 def test_a_heat_map_is_written(run, fake_llm, tmp_path):

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from longreach.errors import InvalidRequestError
 from longreach.evals import needle
 from longreach.evals.needle import haystack, tasks
 
@@ -62,7 +63,7 @@ def test_length_is_met_within_half_a_percent_and_never_exceeded(num_tokens: int,
 
 def test_needles_that_do_not_fit_raise() -> None:
     """Too many needles for the length is an error with the number."""
-    with pytest.raises(ValueError, match="100 tokens"):
+    with pytest.raises(InvalidRequestError, match=r"tokens is 100: expected at least \d{4}"):
         needle.build_document(encode, 100, seed=0, num_questions=30)
 
 

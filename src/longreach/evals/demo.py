@@ -115,11 +115,13 @@ def run_demo(
 ) -> DemoResult:
     """Hide, read, ask, ask again.
 
-    tokens: of the whole prompt. text: a haystack of your own, cycled when it is shorter.
+    tokens: of the whole prompt. text: a haystack of your own, cycled when it is shorter. Raises
+    InvalidRequestError when the needles alone do not fit.
     """
     document = build_document(
         reader.encode,
-        max(tokens - ASSISTANT_ROOM, ASSISTANT_ROOM),
+        tokens,
+        room=ASSISTANT_ROOM,
         seed=seed,
         num_questions=len(KINDS),
         kinds=KINDS,

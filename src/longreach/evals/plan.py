@@ -104,11 +104,14 @@ class DocumentPlan:
         return tuple(even)
 
     def build(self, encode: Encode) -> Document:
-        """The document: with chat turns and a question at most `length.tokens` tokens."""
-        room = self.length.tokens - ASSISTANT_ROOM
+        """The document: with chat turns and a question at most `length.tokens` tokens.
+
+        Raises InvalidRequestError when the needles alone do not fit.
+        """
         return build_document(
             encode,
-            max(room, ASSISTANT_ROOM),
+            self.length.tokens,
+            room=ASSISTANT_ROOM,
             depths=self.depths,
             seed=self.plan.seed * 1_000_003 + self.length.tokens * 101 + self.index,
             num_questions=self.num_questions,

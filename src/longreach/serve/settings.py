@@ -65,7 +65,10 @@ class ServerSettings:
     stored_ttl: float = 30 * 24 * 3600.0
 
     def __post_init__(self) -> None:
-        self._require(bool(self.served_model_names), "served_model_names", "at least one name")
+        named = bool(self.served_model_names) and all(self.served_model_names)
+        self._require(named, "served_model_names", "at least one name, none empty")
+        origins = all(map(_is_origin, self.allowed_origins))
+        self._require(origins, "allowed_origins", "origins such as https://example.org, or *")
         self._require(0 <= self.port < 2**16, "port", "a number in [0, 65535]")
         for name in ("sse_keep_alive_interval", "shutdown_timeout", "timeout_keep_alive"):
             self._require(getattr(self, name) >= 0, name, "seconds, at least 0")
@@ -89,3 +92,8 @@ class ServerSettings:
     def model_name(self) -> str:
         """The name that answers carry."""
         return self.served_model_names[0]
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a browser may send this as Origin: a scheme and a host, no path."""
+    return text in ("*", "null") or re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", text) is not None

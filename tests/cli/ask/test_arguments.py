@@ -5,7 +5,7 @@ import io
 import pytest
 
 from longreach.cli.ask.arguments import parse_words
-from longreach.errors import InvalidRequestError
+from longreach.errors import DocumentNotFoundError, InvalidRequestError
 
 
 class Piped(io.StringIO):
@@ -58,11 +58,17 @@ def test_a_question_of_any_length_is_no_path():
         assert parse_words(["a.pdf", question], is_session=False).question == question.strip()
 
 
-@pytest.mark.parametrize("word", ["nope.txt", "../notes/b", "*.md", "~/x", "b.tar.gz"])
-def test_a_file_that_is_not_there_is_no_question(monkeypatch, word):
-    """A mistyped name at the end is a path, to be refused where files are read."""
+@pytest.mark.parametrize("word", ["nope.txt", "../notes/b", "~/x", "b.tar.gz"])
+def test_a_file_that_is_not_there_is_no_question(word):
+    """A mistyped name at the end is refused, not asked."""
+    with pytest.raises(DocumentNotFoundError, match="no such file"):
+        parse_words(["a.pdf", word], is_session=False)
+
+
+def test_a_pattern_at_the_end_is_a_path(monkeypatch):
+    """Whether anything has such a name is seen where files are read."""
     monkeypatch.setattr("sys.stdin", Terminal())
-    assert parse_words(["a.pdf", word], is_session=False).paths == ("a.pdf", word)
+    assert parse_words(["a.pdf", "*.md"], is_session=False).paths == ("a.pdf", "*.md")
 
 
 @pytest.mark.parametrize(

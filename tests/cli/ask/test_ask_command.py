@@ -11,8 +11,8 @@ from longreach.errors import ContextLengthError
 QUESTION = "What is the pass key?"
 
 
-def run(*words, stdin=None):
-    words = ["ask", "--no-disk-cache", *map(str, words)]
+def run(*words, stdin=None, disk_cache="--no-disk-cache"):
+    words = ["ask", disk_cache, *map(str, words)]
     return CliRunner().invoke(app, words, input=stdin)
 
 
@@ -89,7 +89,7 @@ def test_the_disk_cache_can_be_switched_off(fake_llm, notes):
 @pytest.mark.parametrize(("given", "seconds"), [("7d", 7 * 86_400.0), ("never", None)])
 def test_documents_can_be_pinned(fake_llm, notes, given, seconds):
     """Everything before the question, by the documents' names."""
-    run(notes, QUESTION, "--pin", given)
+    run(notes, QUESTION, "--pin", given, disk_cache="--cache-size=1GiB")
     [pin] = fake_llm.requests[0].pins
     assert (pin.ttl_s, pin.label) == (seconds, "notes.txt")
     kept = fake_llm.tokenizer.decode(fake_llm.requests[0].prompt_token_ids[: pin.num_tokens])
@@ -226,6 +226,8 @@ def test_a_conversation_that_grew_too_long_says_so(fake_llm, notes):
         ([], "FILE"),
         (["{notes}", QUESTION, "--temperature", "-1"], "temperature"),
         (["{notes}", QUESTION, "--pin", "soon"], "pin is 'soon'"),
+        (["{notes}", QUESTION, "--pin", "7d"], "expected a disk cache"),
+        (["{notes}", "nope.txt"], "nope.txt: no such file"),
         (["{notes}", QUESTION, "--max-model-len", "long"], "long"),
         (["{broken}", QUESTION], "broken.pdf"),
     ],

@@ -25,6 +25,7 @@ from longreach.cli.options import (
     Temperature,
 )
 from longreach.cli.quantities import parse_seconds
+from longreach.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from longreach.cli.ask.arguments import Asked
@@ -100,6 +101,9 @@ def ask(
     from longreach.cli.ask.asker import Asker
     from longreach.cli.chat.screen import Screen
 
+    disk_cache = disk_cache_of(values)
+    if pin is not None and disk_cache is None:
+        raise InvalidRequestError("pin", pin, "a disk cache: without it nothing outlasts this run")
     words = [*(files or ()), *filter(None, [question])]
     asked = parse_words(words, is_session=interactive)
     settings = AskSettings(
@@ -116,7 +120,7 @@ def ask(
         "dtype": dtype,
         "quantization": quantization,
         "max_model_len": _length(max_model_len),
-        "disk_cache": disk_cache_of(values),
+        "disk_cache": disk_cache,
     }
     screen = Screen()
     timings: dict[str, float] = {}

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from longreach.errors import InvalidRequestError
 from longreach.evals.needle.haystack import (
     next_boundary,
     real_text,
@@ -82,13 +83,16 @@ def build_document(
     haystack: Haystack = "real",
     text: str | None = None,
     depths: Sequence[float] | None = None,
+    room: int = 0,
 ) -> Document:
     """A document of at most num_tokens tokens (and at least 99.5 % of that) with many questions.
 
+    room: how many of num_tokens are left for what stands around the document.
     kinds: the questions take them in turn; a document holds one pass key at most.
     text: your own haystack instead of the held-out sources; used from its start, and cycled when
     it is too short. depths: of each question's first needle; evenly spread when not given, in an
-    order drawn from the seed. Further needles of a question stand at random depths.
+    order drawn from the seed. Further needles of a question stand at random depths. Raises
+    InvalidRequestError when the needles alone do not fit.
     """
     rng = random.Random(f"document {seed}")
     asked = _draw_questions(rng, kinds, num_questions)
@@ -99,7 +103,12 @@ def build_document(
         planted += [Planted(needle=n, depth=d) for n, d in zip(needles, places, strict=True)]
         questions.append(ask(needles, depth=depth, kind=kind))
     source = _source(haystack, seed, text)
-    body = fit_document(encode, num_tokens, source, planted, intro=_intro(kinds))
+    intro = _intro(kinds)
+    least = len(encode(plant("", planted, intro=intro))) + room
+    if least > num_tokens:
+        expected = f"at least {least}: the needles and a question take so many"
+        raise InvalidRequestError("tokens", num_tokens, expected)
+    body = fit_document(encode, num_tokens - room, source, planted, intro=intro)
     return Document(
         text=body,
         num_tokens=len(encode(body)),
@@ -175,11 +184,11 @@ def fit_document(
 ) -> str:
     """The longest document of at most num_tokens tokens: bisection on the haystack's length.
 
-    Raises ValueError when the needles alone do not fit.
+    The needles alone, should they take more.
     """
     low, high = 0, None
     guess = num_tokens * 3
-    best: str | None = None
+    best = plant("", planted, intro=intro)
     for _ in range(40):
         body = plant(source(guess)[:guess], planted, intro=intro)
         count = len(encode(body))
@@ -192,8 +201,6 @@ def fit_document(
         if high is not None and high - low <= 1:
             break
         guess = _next_guess(low, high, guess, count, num_tokens)
-    if best is None:
-        raise ValueError(f"the needles alone take more than {num_tokens} tokens")
     return best
 
 

@@ -344,18 +344,18 @@ def test_evicting_a_head_forgets_pages_in_use_below():
     cache.check()
 
 
-def test_reset_spares_pages_in_use():
-    """After a reset nothing is found, and owners keep their pages."""
+def test_forgetting_spares_pages_in_use():
+    """What nobody owns is not found any more; owned pages stay, and can still be found."""
     cache = make_cache()
     remember(cache, range(100, 108))
     table = compute(cache, range(8))
-    cache.reset_prefix_cache()
+    assert cache.forget_unused() == 2
     cache.check([table])
-    assert cache.match_prefix(range(9)).num_tokens == 0
+    assert cache.match_prefix(range(9)).num_tokens == 8
     assert cache.match_prefix(range(100, 109)).num_tokens == 0
     assert cache.stats().num_owned == 2
     cache.release(table)
-    assert cache.stats().num_free == 16
+    assert cache.stats().num_cached == 2
 
 
 def test_forgetting_is_of_one_salt():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longreach.cache import PageAllocator, runs_of, slots_of
+from longreach.cache import HashChain, PageAllocator, PageTable
 from longreach.cache.pages import append_page_runs, pages_for
 
 
@@ -94,22 +94,30 @@ def test_pages_for(tokens, pages):
     assert pages_for(tokens, 4) == pages
 
 
+def table_of(page_ids):
+    """A table of four tokens to a page."""
+    table = PageTable(HashChain(b"", 4))
+    table.add_pages(page_ids)
+    return table
+
+
 def test_runs_by_hand():
     """Neighbours merge; the last run is cut at the last token."""
-    assert runs_of([5, 6, 2, 3, 4, 9], 4, 22) == ((0, 20, 8), (8, 8, 12), (20, 36, 2))
-    assert runs_of([5, 6], 4, 4) == ((0, 20, 4),)
-    assert runs_of([], 4, 0) == ()
+    assert table_of([5, 6, 2, 3, 4, 9]).runs(22) == ((0, 20, 8), (8, 8, 12), (20, 36, 2))
+    assert table_of([5, 6]).runs(4) == ((0, 20, 4),)
+    assert table_of([]).runs(0) == ()
     with pytest.raises(AssertionError):
-        runs_of([1], 4, 5)
+        table_of([1]).runs(5)
 
 
 @given(st.permutations(range(12)), st.integers(0, 48), st.data())
 def test_runs_and_slots_agree(page_ids, num_tokens, data):
     """Runs and slots are two views of one page table, wherever it is cut."""
-    slots = [slot for _, at, n in runs_of(page_ids, 4, num_tokens) for slot in range(at, at + n)]
+    table = table_of(page_ids)
+    slots = [slot for _, at, n in table.runs(num_tokens) for slot in range(at, at + n)]
     assert slots == [page_ids[i // 4] * 4 + i % 4 for i in range(num_tokens)]
     start = data.draw(st.integers(0, num_tokens))
-    assert slots_of(page_ids, 4, start, num_tokens).tolist() == slots[start:]
+    assert table.slots(start, num_tokens).tolist() == slots[start:]
 
 
 @given(st.lists(st.integers(0, 6), max_size=20), st.integers(0, 20))

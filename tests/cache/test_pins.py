@@ -93,12 +93,12 @@ def test_overlapping_pins_count(cache):
 
 
 def test_forgetting_ends_the_pins_of_a_salt(cache):
-    """reset and forget_unused forget pinned pages too, of the salt that was named alone."""
+    """forget_unused forgets pinned pages too, of the salt that was named or of all."""
     ours, theirs = read(cache, 0, 1), read(cache, 50, 1)
     cache.pin(Pin(digests=ours, salt_tag=salt_tag("a")))
     cache.pin(Pin(digests=theirs, salt_tag=salt_tag("b")))
     cache.forget_unused("a")
     assert [pin.digests for pin in cache.pins] == [theirs]
-    cache.reset_prefix_cache()
+    cache.forget_unused()
     assert len(cache.pins) == 0
     assert cache.stats().num_cached == 0

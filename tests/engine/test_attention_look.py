@@ -122,7 +122,7 @@ def test_of_several_answers_the_first_counts(engine):
     """With n = 3 the shares are those of the answer that n = 1 gives."""
     drawn = {"temperature": 1.0, "seed": 5}
     [alone] = finished(engine, request(**drawn))
-    engine.cache.reset_prefix_cache()
+    engine.cache.forget_unused()
     [siblings] = finished(engine, request(**drawn, n=3))
     assert siblings.attention == pytest.approx(alone.attention, abs=1e-5)
 
@@ -142,7 +142,7 @@ def test_preemption_counts_no_row_twice(tiny_qwen2):
 def test_a_dropped_step_does_not_count(engine):
     """Steps that were stopped between two layers leave no trace in the shares."""
     [alone] = finished(engine, request())
-    engine.cache.reset_prefix_cache()
+    engine.cache.forget_unused()
     calls = iter(range(10**6))
     [stopped] = finished(engine, request(), should_stop=lambda: next(calls) % 7 == 6)
     assert stopped.attention == pytest.approx(alone.attention, abs=1e-5)

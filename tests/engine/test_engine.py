@@ -74,7 +74,7 @@ def test_new_requests_join_a_running_batch(engine):
     rest = run(engine)
     together = {"a": ids_of([*first, *rest["a"]]), "b": ids_of(rest["b"])}
     for name, one in (("a", request(30, max_tokens=12)), ("b", request(50, seed=2, max_tokens=6))):
-        engine.cache.reset_prefix_cache()
+        engine.cache.forget_unused()
         request_id = engine.add_request(one)
         assert ids_of(run(engine)[request_id]) == together[name]
 
@@ -126,7 +126,7 @@ def test_a_stopped_step_counts_for_nothing(engine):
     assert engine.step(should_stop=lambda: True) == []
     assert engine.progress("a").read == 0
     stopped = ids_of(run(engine)["a"])
-    engine.cache.reset_prefix_cache()
+    engine.cache.forget_unused()
     engine.add_request(request(40, request_id="b"))
     assert stopped == ids_of(run(engine)["b"])
 

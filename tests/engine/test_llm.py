@@ -59,7 +59,7 @@ def tokens(output, index=0):
 
 
 def alone(llm, one, params):
-    llm.engine.cache.reset_prefix_cache()
+    llm.engine.cache.forget_unused()
     return tokens(llm.generate(one, params)[0])
 
 

@@ -99,16 +99,12 @@ class Cache(RuleBasedStateMachine):
         elif digests:
             self.cache.unpin(digests[-1])
 
-    @rule(sure=st.sampled_from([False] * 9 + [True]))
-    def reset(self, sure):
-        """Everything is forgotten; owners keep their pages. Rarely, or little is ever cached."""
-        if sure:
-            self.cache.reset_prefix_cache()
-            assert self.cache.stats().num_cached == 0
-
     @rule(sure=st.sampled_from([False] * 9 + [True]), salt=st.sampled_from(["", "b", None]))
     def forget(self, sure, salt):
-        """What nobody uses is forgotten, of one salt alone; every such page is counted."""
+        """What nobody uses is forgotten, of one salt or of all; every such page is counted.
+
+        Rarely, or little is ever cached.
+        """
         if not sure:
             return
         before = self.cache.stats()

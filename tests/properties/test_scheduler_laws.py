@@ -106,7 +106,7 @@ class Engine(RuleBasedStateMachine):
     def reset(self, sure):
         """The prefix cache may be emptied at any time. Rarely, or little is ever reused."""
         if sure:
-            self.cache.reset_prefix_cache()
+            self.cache.forget_unused()
 
     @invariant()
     def laws(self):

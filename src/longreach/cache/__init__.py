@@ -18,7 +18,7 @@ from longreach.cache.disk import ExtentStore, Part
 from longreach.cache.hashing import HashChain, fingerprint
 from longreach.cache.kv_cache import CacheStats, KVCache
 from longreach.cache.page_bytes import layout_of
-from longreach.cache.pages import KeyRuns, PageAllocator, runs_of, slots_of
+from longreach.cache.pages import KeyRuns, PageAllocator, slots_of
 from longreach.cache.pins import Pin, Pins, salt_tag
 from longreach.cache.pool import KVPool
 from longreach.cache.prefix import PrefixIndex
@@ -43,7 +43,6 @@ __all__ = [
     "Provenance",
     "fingerprint",
     "layout_of",
-    "runs_of",
     "salt_tag",
     "slots_of",
 ]

@@ -342,12 +342,6 @@ class KVCache:
 
     # --- forgetting
 
-    def reset_prefix_cache(self) -> None:
-        """Forgets every prefix, on disk too. Pages in use stay with their owners."""
-        self._forget_elsewhere(None)
-        for page in self.index.clear():
-            self.allocator.drop_indexed(page)
-
     def forget_unused(self, cache_salt: str | None = None) -> int:
         """Frees the cached pages that nobody owns, of one salt or (None) of all; how many.
 

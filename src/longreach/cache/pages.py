@@ -184,13 +184,6 @@ def key_runs(runs: Sequence[tuple[int, int]], page_size: int, num_tokens: int) -
     return tuple(out)
 
 
-def runs_of(page_ids: Sequence[int], page_size: int, num_tokens: int) -> KeyRuns:
-    """The first `num_tokens` tokens of a page table as physically contiguous runs."""
-    runs: list[tuple[int, int]] = []
-    append_page_runs(runs, page_ids[: pages_for(num_tokens, page_size)])
-    return key_runs(runs, page_size, num_tokens)
-
-
 def slots_of(page_ids: Sequence[int], page_size: int, start: int, end: int) -> torch.Tensor:
     """Physical slots (page * page_size + offset) of tokens [start, end). int64 [end - start]."""
     first = start // page_size

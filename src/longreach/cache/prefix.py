@@ -171,14 +171,6 @@ class PrefixIndex:
             stack.extend(self._children.pop(digest, ()))
         return removed
 
-    def clear(self) -> list[int]:
-        """Forgets everything; returns the pages that had entries."""
-        pages = list(self._digest_of)
-        self._entries.clear()
-        self._digest_of.clear()
-        self._children.clear()
-        return pages
-
     def parent_page(self, page: int) -> int | None:
         """The page before `page` in its chain; None for a first page."""
         parent = self._entries.get(self._entries[self._digest_of[page]].name.parent)

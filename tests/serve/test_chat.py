@@ -1,6 +1,7 @@
 """Chat completions as one answer."""
 
 import json
+import re
 
 import pytest
 
@@ -207,7 +208,7 @@ def test_tool_calls(make_client):
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["content"] == "I look."
     [call] = choice["message"]["tool_calls"]
-    assert call["id"].startswith("call_")
+    assert re.fullmatch("call_[0-9a-f]{24}", call["id"])
     assert call["type"] == "function"
     assert call["function"]["name"] == "weather"
     assert json.loads(call["function"]["arguments"]) == {"city": "Köln"}

@@ -74,8 +74,8 @@ def test_both_layouts_give_the_same_tokenizer(layout, request):
 def test_named_tokens(new_layout):
     """A named token is given as text or as a mapping, or not at all."""
     tokenizer = Tokenizer.from_directory(new_layout)
-    assert tokenizer.pad_token_id == tokenizer.token_to_id("<|endoftext|>")
-    assert tokenizer.bos_token_id is None
+    names = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    assert tokenizer.special_names == names
 
 
 def test_tokens_listed_apart(old_layout):

@@ -11,7 +11,6 @@ from longreach.text.reasoning import (
     ReasoningSplitter,
     ReasoningText,
     opens_reasoning,
-    split_reasoning,
 )
 
 TEXTS = st.lists(
@@ -39,7 +38,7 @@ def test_any_cut_gives_the_same(text, places, is_open):
     """Reasoning and answer do not depend on how the text comes in pieces."""
     edges = [0, *sorted(place for place in places if place < len(text)), len(text)]
     pieces = [text[a:b] for a, b in itertools.pairwise(edges)]
-    whole = split_reasoning(text, is_open=is_open)
+    whole = split([text], is_open=is_open)
     assert split(pieces, is_open=is_open) == whole == split(list(text), is_open=is_open)
 
 
@@ -48,7 +47,7 @@ def test_nothing_but_newlines_is_lost(thought, answer):
     """Both parts come back whole, but for newlines at the edges of the tags."""
     assume("</think>" not in thought + answer[:8])
     expected = thought.strip("\r\n") or None, answer.lstrip("\r\n") or None
-    assert split_reasoning(f"<think>{thought}</think>{answer}") == expected
+    assert split([f"<think>{thought}</think>{answer}"], is_open=False) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_nothing_but_newlines_is_lost(thought, answer):
 )
 def test_splits_as_qwen3_is_read(text, is_open, expected):
     """Tags and the newlines around them go; an open end is reasoning; tags later on are text."""
-    assert split_reasoning(text, is_open=is_open) == expected
+    assert split([text], is_open=is_open) == expected
 
 
 def test_streams_what_is_certain():

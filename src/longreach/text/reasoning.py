@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from longreach.text.cursor import Cursor, Reading
 
@@ -31,13 +31,6 @@ class AnswerText:
 
 
 Part: TypeAlias = ReasoningText | AnswerText
-
-
-class SplitOutput(NamedTuple):
-    """A whole output in two; None where there is no such part."""
-
-    reasoning: str | None
-    content: str | None
 
 
 class ReasoningSplitter:
@@ -106,15 +99,6 @@ class ReasoningSplitter:
 
     def _keep_newlines(self, text: str) -> None:
         self._newlines += text
-
-
-def split_reasoning(text: str, *, is_open: bool = False) -> SplitOutput:
-    """Split a whole output, exactly as `ReasoningSplitter` does piece by piece."""
-    splitter = ReasoningSplitter(is_open=is_open)
-    parts = [*splitter.feed(text), *splitter.finish()]
-    reasoning = "".join(part.text for part in parts if isinstance(part, ReasoningText))
-    content = "".join(part.text for part in parts if isinstance(part, AnswerText))
-    return SplitOutput(reasoning or None, content or None)
 
 
 def opens_reasoning(prompt: str) -> bool:

@@ -25,8 +25,6 @@ class PrefixTokenCache:
     def __init__(self, max_bytes: int = 64 * 2**20) -> None:
         self.max_bytes = max_bytes
         self.num_bytes = 0
-        self.num_hits = 0
-        self.num_misses = 0
         self._ids: OrderedDict[bytes, TokenIds] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -47,20 +45,11 @@ class PrefixTokenCache:
                 self._put(keys[index], ids)
         return [ids for ids in found if ids is not None]
 
-    def clear(self) -> None:
-        """Forget every piece."""
-        with self._lock:
-            self._ids.clear()
-            self.num_bytes = 0
-
     def _get(self, key: bytes) -> TokenIds | None:
         with self._lock:
             ids = self._ids.get(key)
-            if ids is None:
-                self.num_misses += 1
-                return None
-            self.num_hits += 1
-            self._ids.move_to_end(key)
+            if ids is not None:
+                self._ids.move_to_end(key)
             return ids
 
     def _put(self, key: bytes, ids: TokenIds) -> None:

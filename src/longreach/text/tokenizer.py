@@ -76,19 +76,10 @@ class Tokenizer:
         return cls(core, special_names=special_names)
 
     @property
-    def bos_token_id(self) -> int | None:
-        """The token that begins a sequence, where the model has one (Qwen has none)."""
-        return self._named("bos_token")
-
-    @property
     def eos_token_id(self) -> int | None:
         """The token that ends a turn or a text."""
-        return self._named("eos_token")
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """The token that fills a batch; never part of a text."""
-        return self._named("pad_token")
+        token = self.special_names.get("eos_token")
+        return None if token is None else self._core.token_to_id(token)
 
     @property
     def special_tokens(self) -> Mapping[str, int]:
@@ -155,10 +146,6 @@ class Tokenizer:
             token = self.id_to_token(token_id)
             data = self._bytes[token_id] = b"" if token is None else token_to_bytes(token)
         return data
-
-    def _named(self, name: str) -> int | None:
-        token = self.special_names.get(name)
-        return None if token is None else self._core.token_to_id(token)
 
     def _encode_parts(self, text: str, allow_special: bool) -> Iterator[TokenIds]:
         _require_unicode(text)

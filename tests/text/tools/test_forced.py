@@ -13,10 +13,10 @@ import longreach
 from longreach.errors import InvalidRequestError
 from longreach.text import Tokenizer
 from longreach.text.grammar import GrammarCompiler
-from longreach.text.reasoning import split_reasoning
-from longreach.text.tools import parse_tool_calls
+from longreach.text.reasoning import AnswerText, ReasoningSplitter, ReasoningText
 from longreach.text.tools.forced import forced_calls_grammar
 from support.text import make_core
+from support.tool_calls import calls_of
 
 SCHEMAS = {
     "find": {
@@ -85,9 +85,9 @@ def walk(tokenizer, compiler):
 
 
 def check(calls):
-    for call in calls:
-        schema = SCHEMAS[call.name]
-        arguments = json.loads(call.arguments)
+    for name, text in calls:
+        schema = SCHEMAS[name]
+        arguments = json.loads(text)
         assert isinstance(arguments, dict)
         assert arguments == {} if schema is None else jsonschema_rs.is_valid(schema, arguments)
 
@@ -98,28 +98,28 @@ def test_a_named_tool_is_called_once(tokenizer, walk, name):
     grammar = forced_calls_grammar(TOOLS, tokenizer, name=name)
     for seed in SEEDS:
         text, _ = walk(grammar, seed)
-        content, calls = parse_tool_calls(text)
-        assert (content, [call.name for call in calls]) == (None, [name])
+        content, calls = calls_of(text)
+        assert (content, [called for called, _ in calls]) == ("", [name])
         check(calls)
 
 
 def test_some_tool_is_called(tokenizer, walk):
     """At least one call and nothing else; several come too, and every tool has its turn."""
     grammar = forced_calls_grammar(TOOLS, tokenizer)
-    outputs = [parse_tool_calls(walk(grammar, seed)[0]) for seed in SEEDS]
+    outputs = [calls_of(walk(grammar, seed)[0]) for seed in SEEDS]
     for content, calls in outputs:
-        assert content is None
+        assert content == ""
         assert calls
         check(calls)
     assert any(len(calls) > 1 for _, calls in outputs)
-    assert {call.name for _, calls in outputs for call in calls} == SCHEMAS.keys()
+    assert {name for _, calls in outputs for name, _ in calls} == SCHEMAS.keys()
 
 
 def test_one_call_where_they_are_not_parallel(tokenizer, walk):
     """Exactly one call when parallel is False."""
     grammar = forced_calls_grammar(TOOLS, tokenizer, parallel=False)
     for seed in SEEDS:
-        _, calls = parse_tool_calls(walk(grammar, seed)[0])
+        _, calls = calls_of(walk(grammar, seed)[0])
         assert len(calls) == 1
         check(calls)
 
@@ -129,11 +129,9 @@ def test_calls_are_written_as_templates_write_them(tokenizer, walk):
     grammar = forced_calls_grammar(TOOLS[:1], tokenizer, name="find")
     for seed in SEEDS:
         text, ids = walk(grammar, seed)
-        _, (call,) = parse_tool_calls(text)
-        assert (
-            text == f'<tool_call>\n{{"name": "find", "arguments": {call.arguments}}}\n</tool_call>'
-        )
-        assert '": ' in call.arguments
+        _, [(_, arguments)] = calls_of(text)
+        assert text == f'<tool_call>\n{{"name": "find", "arguments": {arguments}}}\n</tool_call>'
+        assert '": ' in arguments
         if tag := tokenizer.token_to_id("<tool_call>"):
             assert ids[0] == tag
 
@@ -142,17 +140,18 @@ def test_calls_may_follow_reasoning(compiler, tokenizer):
     """With the prompt's <think> open, free text is allowed up to its end, then come calls alone."""
     grammar = forced_calls_grammar(TOOLS, tokenizer, name="stop_now", after_reasoning=True)
     matcher = compiler.matcher("grammar", grammar)
-    output = (
-        'Hm, {"a": 1} <b>\n</think>\n\n'
-        '<tool_call>\n{"name": "stop_now", "arguments": {}}\n</tool_call>'
-    )
+    call = '<tool_call>\n{"name": "stop_now", "arguments": {}}\n</tool_call>'
+    output = f'Hm, {{"a": 1}} <b>\n</think>\n\n{call}'
     for token in [*tokenizer.encode(output), tokenizer.eos_token_id]:
         words = matcher.bitmask()
         assert words[token // 32] >> (token % 32) & 1, tokenizer.decode_token(token)
         matcher.advance(token)
-    reasoning, content = split_reasoning(output, is_open=True)
-    assert reasoning == 'Hm, {"a": 1} <b>'
-    assert [call.name for call in parse_tool_calls(content).calls] == ["stop_now"]
+    splitter = ReasoningSplitter(is_open=True)
+    parts = [*splitter.feed(output), *splitter.finish()]
+    thoughts = [part.text for part in parts if isinstance(part, ReasoningText)]
+    answers = [part.text for part in parts if isinstance(part, AnswerText)]
+    assert ("".join(thoughts), "".join(answers)) == ('Hm, {"a": 1} <b>', call)
+    assert calls_of(call) == ("", [("stop_now", "{}")])
 
 
 def test_a_reasoning_model_cannot_leave_without_a_call(tokenizer, compiler):

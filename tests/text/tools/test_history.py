@@ -1,4 +1,4 @@
-"""OpenAI's messages on their way into a chat template."""
+"""OpenAI's messages, with tool calls in the history, through a chat template."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import json
 
 import pytest
 
-from longreach.errors import InvalidRequestError
 from longreach.text import ChatTemplate, Tokenizer
-from longreach.text.tools.calls import parse_tool_calls
-from longreach.text.tools.history import template_messages
 from support.qwen_chat import SYSTEM, TEMPLATE, TOOLS_INTRO, TOOLS_OUTRO
 from support.text import make_core
+from support.tool_calls import calls_of
 
 ARGUMENTS = '{"z": "höhe \\"<b>\\"", "a": {"n": [1, 2.5, null, true]}}'
 TOOLS = [
@@ -78,14 +76,14 @@ def parsed(messages):
 def test_renders_as_transformers(chat, theirs, length, tools):
     """A history with calls and results reads, to the byte, as transformers renders it."""
     messages = CONVERSATION[:length]
-    ours = chat.render(template_messages(messages), tools=tools).text
+    ours = chat.render(messages, tools=tools).text
     options = {"tools": tools, "tokenize": False, "add_generation_prompt": True}
     assert ours == theirs.apply_chat_template(parsed(messages), **options)
 
 
 def test_reads_as_qwen_writes_it(chat):
     """The whole text of a conversation with tools, spelled out."""
-    rendered = chat.render(template_messages(CONVERSATION[1:5]), tools=TOOLS).text
+    rendered = chat.render(CONVERSATION[1:5], tools=TOOLS).text
     assert rendered == (
         f"<|im_start|>system\n{SYSTEM}{TOOLS_INTRO}\n"
         '{"type": "function", "function": {"name": "find", "description": '
@@ -108,86 +106,12 @@ def test_an_output_comes_back_as_it_was_written(chat):
         f'Both:\n<tool_call>\n{{"name": "find", "arguments": {ARGUMENTS}}}\n</tool_call>\n'
         '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
     )
-    content, calls = parse_tool_calls(output)
+    content, calls = calls_of(output)
     answer = {
         "role": "assistant",
         "content": content,
-        "tool_calls": [call(one.arguments, one.name, one.id) for one in calls],
+        "tool_calls": [call(arguments, name) for name, arguments in calls],
     }
-    before = chat.render(template_messages([USER]), tools=TOOLS).text
-    after = chat.render(template_messages([USER, answer, result("1")]), tools=TOOLS).text
+    before = chat.render([USER], tools=TOOLS).text
+    after = chat.render([USER, answer, result("1")], tools=TOOLS).text
     assert after.startswith(f"{before}{output}<|im_end|>\n")
-
-
-def test_the_older_form_reads_as_the_newer(chat):
-    """`function_call` and the role "function" render as a tool call and its result."""
-    function = {"name": "find", "arguments": ARGUMENTS}
-    old = [
-        USER,
-        {"role": "assistant", "content": None, "function_call": function},
-        {"role": "function", "name": "find", "content": "12"},
-    ]
-    new = [USER, {"role": "assistant", "content": None, "tool_calls": [call()]}, result("12")]
-    assert "function_call" not in template_messages(old)[1]
-    renders = [
-        chat.render(template_messages(messages), tools=TOOLS).text for messages in (old, new)
-    ]
-    assert renders[0] == renders[1]
-
-
-def test_parts_and_roles_of_the_wire(chat):
-    """Content in parts reads as their text, developer messages are the system's."""
-    parts = [{"type": "text", "text": "12"}, {"type": "text", "text": "13"}]
-    wire = [{"role": "developer", "content": parts}, USER, {**result(None)}, result(parts)]
-    plain = [{"role": "system", "content": "12\n13"}, USER, result(""), result("12\n13")]
-    assert chat.render(template_messages(wire)).text == chat.render(plain).text
-
-
-@pytest.mark.parametrize("arguments", ["", " ", None, "{}", {}])
-def test_no_arguments_are_an_empty_object(arguments):
-    """Whatever a client sends for a call without arguments, templates see an object."""
-    (message,) = template_messages([{"role": "assistant", "tool_calls": [call(arguments)]}])
-    assert message["tool_calls"][0]["function"]["arguments"] == {}
-
-
-def test_messages_given_stay_as_they_are():
-    """The caller's messages are not changed."""
-    messages = copy.deepcopy(CONVERSATION)
-    template_messages(messages)
-    assert messages == CONVERSATION
-
-
-DEEP = '{"a":' * 20_000
-
-
-@pytest.mark.parametrize("arguments", ["{", "[1]", '"text"', "none", '{"a": NaN}', 3, DEEP])
-def test_arguments_that_are_no_object(arguments):
-    """Arguments that are not the JSON text of an object are refused by their place."""
-    messages = [USER, {"role": "assistant", "tool_calls": [call(), call(arguments)]}]
-    with pytest.raises(InvalidRequestError) as caught:
-        template_messages(messages)
-    assert caught.value.field == "messages[1].tool_calls[1].function.arguments"
-    assert len(str(caught.value)) < 500
-
-
-@pytest.mark.parametrize(
-    ("message", "field"),
-    [
-        ({"tool_calls": "f"}, "messages[0].tool_calls"),
-        ({"tool_calls": {"name": "f"}}, "messages[0].tool_calls"),
-        ({"tool_calls": [3]}, "messages[0].tool_calls[0]"),
-        ({"tool_calls": [{**call(), "type": "custom"}]}, "messages[0].tool_calls[0]"),
-        ({"tool_calls": [{"function": {}}]}, "messages[0].tool_calls[0].function"),
-        ({"function_call": "f"}, "messages[0].function_call"),
-        ({"function_call": {"name": "f", "arguments": "{"}}, "messages[0].function_call.arguments"),
-        (
-            {"tool_calls": [call()], "function_call": {"name": "f", "arguments": "{}"}},
-            "messages[0].function_call",
-        ),
-    ],
-)
-def test_calls_of_another_shape(message, field):
-    """A call that cannot be shown is refused by its place."""
-    with pytest.raises(InvalidRequestError) as caught:
-        template_messages([{"role": "assistant", **message}])
-    assert caught.value.field == field

@@ -15,42 +15,10 @@ from longreach.text.tools import (
     CallStarted,
     Content,
     ToolCallScanner,
-    parse_tool_calls,
 )
+from support.tool_calls import calls_of, scan, summary
 
 FIND = '<tool_call>\n{"name": "find", "arguments": {"q": "key"}}\n</tool_call>'
-
-
-def scan(pieces):
-    scanner = ToolCallScanner()
-    events = [event for piece in pieces for event in scanner.feed(piece)]
-    return events + scanner.finish()
-
-
-def summary(pieces):
-    """The joined content and, per call, its name, its joined arguments and whether it closed."""
-    events = scan(pieces)
-    content = "".join(e.text for e in events if isinstance(e, Content))
-    calls = []
-    for event in events:
-        match event:
-            case CallStarted(index, name):
-                assert index == len(calls)
-                calls.append([name, "", None])
-            case ArgumentsDelta(index, text):
-                assert index == len(calls) - 1, "calls do not interleave"
-                assert text, "a delta says something"
-                assert calls[index][2] is None, "nothing comes after the end"
-                calls[index][1] += text
-            case CallEnded(index, is_complete):
-                assert index == len(calls) - 1
-                calls[index][2] = is_complete
-    return content, [tuple(call) for call in calls]
-
-
-def calls_of(text):
-    content, calls = summary([text])
-    return content, [(name, arguments) for name, arguments, _ in calls]
 
 
 # Texts made of what the scanner decides on, so that near misses are common.
@@ -293,18 +261,3 @@ def test_nested_openings_take_linear_time():
         scanner.feed(piece)
         assert len(scanner._cursor._text) < 100
     assert scanner.num_calls == 0
-
-
-def test_the_whole_is_the_sum_of_the_pieces():
-    """`parse_tool_calls` gives content, names, arguments and fresh ids."""
-    content, (first, second) = parse_tool_calls(f"Two: {FIND} and {FIND}")
-    assert content == "Two:  and"
-    assert (first.name, first.arguments) == ("find", '{"q": "key"}')
-    assert first.id != second.id
-    assert all(len(c.id) == 29 and int(c.id.removeprefix("call_"), 16) for c in (first, second))
-
-
-@pytest.mark.parametrize(("text", "content"), [("", ""), ("Hi", "Hi"), (FIND, None)])
-def test_content_is_none_only_beside_calls(text, content):
-    """An empty output has empty content; an output of calls alone has none."""
-    assert parse_tool_calls(text).content == content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -40,6 +41,11 @@ class CallEnded:
 
 
 Event: TypeAlias = Content | CallStarted | ArgumentsDelta | CallEnded
+
+
+def make_call_id() -> str:
+    """A fresh id of a tool call: "call_" and 24 hexadecimal digits."""
+    return f"call_{secrets.token_hex(12)}"
 
 
 def joined(events: Iterable[Event]) -> Iterator[Event]:

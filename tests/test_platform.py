@@ -54,8 +54,3 @@ def test_malloc_can_be_told_on_glibc():
     """On Linux with glibc the settings are accepted; elsewhere the answer is False."""
     code = "from longreach.platform import keep_freed_memory as k; assert k() in (True, False)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_threads_are_torchs():
-    """The number of threads is what torch uses."""
-    assert platform.cpu_threads() == torch.get_num_threads()

@@ -65,13 +65,6 @@ def default_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     return torch.bfloat16 if has_bf16_dot() else torch.float32
 
 
-def cpu_threads() -> int:
-    """Threads that torch uses for one operation."""
-    import torch
-
-    return torch.get_num_threads()
-
-
 def available_bytes(device: torch.device | str = "cpu") -> int:
     """Memory that can be taken now without swapping (CPU: container limits counted)."""
     import torch

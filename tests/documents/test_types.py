@@ -1,6 +1,5 @@
 """The text of a document, its anchors and spans."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,26 +40,6 @@ def test_a_span_is_its_page(texts):
     document = made(texts)
     cut = [document.text[start:end] for start, end in document.spans]
     assert cut == texts
-
-
-@given(PAGE_TEXTS, st.data())
-def test_every_offset_belongs_to_a_page(texts, data):
-    """Within a span: to its page. Pages never go back as offsets grow. The header is page 1's."""
-    document = made(texts)
-    pages = [document.page_at(offset) for offset in range(len(document.text))]
-    assert pages == sorted(pages)
-    assert pages[0] == 1
-    assert pages[-1] == len(texts)
-    for page, (start, end) in zip(document.pages, document.spans, strict=True):
-        assert set(pages[start:end]) <= {page.number}
-        assert pages[start - 2] == page.number  # its anchor, too
-
-
-@pytest.mark.parametrize("offset", [-1, 10_000])
-def test_no_page_outside_the_text(offset):
-    """An offset that is not in the text is an error with both numbers."""
-    with pytest.raises(IndexError, match=rf"offset {offset} of a text of \d+ characters"):
-        made(["x"]).page_at(offset)
 
 
 @given(st.lists(PAGE_TEXTS, min_size=1, max_size=3))

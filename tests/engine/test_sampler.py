@@ -204,8 +204,3 @@ def test_the_vocabulary_is_checked():
     """A token outside the model's vocabulary is refused when the request is made."""
     with pytest.raises(InvalidRequestError, match="logit_bias is 50"):
         state(logit_bias={50: 1.0})
-
-
-def test_memory_of_a_state():
-    """Only penalties take memory, and say how much."""
-    assert (state().num_bytes, state(presence_penalty=1.0).num_bytes) == (0, 5 * VOCAB)

@@ -53,19 +53,6 @@ def test_carried_pattern_keeps_every_newer_key(
     assert bool((newer <= after).all())
 
 
-def test_tiles_of_a_row_are_those_of_the_mask() -> None:
-    """keys_of_tile lists exactly the tiles that tile diagonals alone make the mask keep."""
-    group = GroupPattern(
-        columns=torch.empty(0, dtype=torch.int64), tile_diagonals=torch.tensor([0, 1, 4]), tile=4
-    )
-    for query_tile in range(7):
-        mask = keep_mask(group, torch.tensor([query_tile * 4 + 3]), 28)[0]
-        assert (
-            group.keys_of_tile(query_tile).tolist()
-            == mask.view(7, 4).any(1).nonzero()[:, 0].tolist()
-        )
-
-
 def test_density_is_one_where_dense() -> None:
     """Density is the kept share of causal pairs, 1 for a dense group."""
     group = GroupPattern(columns=torch.tensor([0]), tile_diagonals=torch.tensor([0]), tile=4)

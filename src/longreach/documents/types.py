@@ -6,7 +6,6 @@ same file is the same tokens, so its prefix is read once.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,22 +83,6 @@ class Document:
             at = start + len(page.text)
             spans.append((start, at))
         return tuple(spans)
-
-    def page_at(self, offset: int) -> int:
-        """The number of the page that a character of `text` belongs to.
-
-        A page begins where its anchor does; the header is part of the first page. Raises
-        IndexError for an offset that is not in the text.
-        """
-        if not 0 <= offset < len(self.text):
-            raise IndexError(f"offset {offset} of a text of {len(self.text)} characters")
-        index = bisect.bisect_right(self._anchor_starts, offset) - 1
-        return self.pages[max(index, 0)].number
-
-    @cached_property
-    def _anchor_starts(self) -> list[int]:
-        pairs = zip(self.pages, self.spans, strict=True)
-        return [start - len(page.anchor) - 1 for page, (start, _) in pairs]
 
     @property
     def pages_without_text(self) -> tuple[int, ...]:

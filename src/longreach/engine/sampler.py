@@ -61,7 +61,7 @@ class SamplingState:
     """What sampling needs to know of one output of one request, brought forward token by token.
 
     seed: used where params.seed is None; None draws one. sample_index: which of the n outputs.
-    Penalties take 5 bytes per vocabulary entry (`num_bytes`), other requests nothing.
+    Penalties take 5 bytes per vocabulary entry, other requests nothing.
     """
 
     def __init__(
@@ -78,7 +78,6 @@ class SamplingState:
         """Raises InvalidRequestError when params name a token that the vocabulary does not have."""
         params.check_vocabulary(vocab_size)
         self.params = params
-        self.vocab_size = vocab_size
         self.mask = mask
         self.num_output_tokens = 0
         self.stop_ids = tuple({*eos_token_ids, *(params.stop_token_ids or ())})
@@ -89,11 +88,6 @@ class SamplingState:
             self._output_counts_V = torch.zeros(vocab_size, dtype=torch.int32)
             self._prompt_mask_V = torch.zeros(vocab_size, dtype=torch.bool)
             self._prompt_mask_V[torch.as_tensor(prompt_token_ids, dtype=torch.long)] = True
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory held for penalties."""
-        return 5 * self.vocab_size if self.params.has_penalties else 0
 
     @property
     def is_finished(self) -> bool:

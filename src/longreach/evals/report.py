@@ -57,12 +57,6 @@ class Table:
         named = zip(self.rows, self.row_names, strict=True)
         return [header, *([name, *(self.text(r, c) for c in self.columns)] for r, name in named)]
 
-    def markdown(self) -> str:
-        """A Markdown table."""
-        header, *rows = self.lines()
-        lines = [header, ["---"] * len(header), *rows]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
 
 def by_task(answers: Sequence[Answer]) -> Table:
     """Rows: tasks and, last, all of them together. Columns: lengths."""

@@ -42,11 +42,6 @@ class GroupPattern:
         if self.tile_diagonals.numel() == 0 or int(self.tile_diagonals[0]) != 0:
             raise ShapeError("tile_diagonals must hold 0, so that every row keeps its own tile")
 
-    def keys_of_tile(self, query_tile: int) -> Tensor:
-        """Indices of the key tiles, ascending, that the rows of one query tile keep whole."""
-        reachable = self.tile_diagonals[self.tile_diagonals <= query_tile]
-        return (query_tile - reachable).flip(0)
-
     def carried(self, selected_stop: int, stop: int) -> GroupPattern:
         """The same pattern for later rows, up to `stop`, with every newer key kept.
 

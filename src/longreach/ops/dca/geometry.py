@@ -61,11 +61,6 @@ class DualChunk:
         return cls(chunk_len=UNCUT, query_cap=UNCUT)
 
     @property
-    def is_plain(self) -> bool:
-        """True when no prompt can reach a second chunk."""
-        return self.chunk_len >= UNCUT
-
-    @property
     def inter_position(self) -> int:
         """The one position of every inter query."""
         return min(2 * self.chunk_len - 1, self.query_cap)

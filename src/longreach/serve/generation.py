@@ -113,7 +113,7 @@ class Generation:
                 for event in self._events_of(item):
                     yield await self._with_sources(event, item)
         except Exception as error:
-            raise self._as_api_error(error) from error
+            raise answer_to(error, self.request) from error
 
     async def _with_sources(self, event: Event, item: RequestOutput | PromptProgress) -> Event:
         if self._sources is None:
@@ -161,9 +161,6 @@ class Generation:
             reasoning_tokens=sum(reader.reasoning_tokens for reader in self._readers),
             prompt_logprobs=self._prompt_logprobs,
         )
-
-    def _as_api_error(self, error: Exception) -> ApiError:
-        return answer_to(error, self.request)
 
 
 async def start(

@@ -258,6 +258,23 @@ def test_other_modalities_are_501(client, kind):
     check(response, 501, "not_supported_error", None, "messages[0].content[0]")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/slots/0?action=save"),
+        ("POST", "/slots/0?action=restore"),
+        ("POST", "/slots/7?action=erase"),
+        ("POST", "/models/load"),
+        ("POST", "/models/unload"),
+        ("GET", "/models/sse"),
+    ],
+)
+def test_endpoints_of_other_servers_are_501(client, method, path):
+    """What llama.cpp's clients may ask for, and this server does not do, says so."""
+    body = {"json": {"filename": "a.bin", "model": "x"}} if method == "POST" else {}
+    check(client.request(method, path, **body), 501, "not_supported_error", None, None)
+
+
 def test_audio_answers_are_501(client):
     """Asked for by modalities."""
     response = client.post(URL, json=chat(modalities=["text", "audio"]))

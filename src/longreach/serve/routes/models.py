@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from longreach.serve.context import Context, ServerContext
+from longreach.serve.errors import not_supported
 from longreach.serve.http import JsonResponse, JsonRoute
 
 router = APIRouter(route_class=JsonRoute, tags=["models"])
@@ -18,6 +19,14 @@ async def list_models(context: Context) -> JsonResponse:
     """All names."""
     names = context.settings.served_model_names
     return JsonResponse({"object": "list", "data": [_model(context, name) for name in names]})
+
+
+@router.post("/models/load")
+@router.post("/models/unload")
+@router.get("/models/sse")
+async def control_models() -> JsonResponse:
+    """What llama.cpp's router does with its models: there is one here, loaded at the start."""
+    raise not_supported("This server has one model, for as long as it runs.")
 
 
 @router.get("/v1/models/{name:path}")

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from longreach import __version__
 from longreach.serve.auth import Caller
 from longreach.serve.context import Context, ServerContext
-from longreach.serve.errors import unavailable
+from longreach.serve.errors import not_supported, unavailable
 from longreach.serve.http import JsonResponse, JsonRoute
 from longreach.serve.running import RunningRequest
 
@@ -65,6 +65,15 @@ def _busy(index: int, request: RunningRequest, n_ctx: int) -> dict[str, Any]:
         "n_prompt_tokens_processed": request.num_processed_tokens,
         "n_decoded": request.num_generated_tokens,
     }
+
+
+@router.post("/slots/{slot}")
+async def move_slot(slot: int) -> JsonResponse:
+    """What llama.cpp does to a slot's cache (action=save, restore or erase): there is none here."""
+    raise not_supported(
+        f"Slot {slot} has no cache of its own: prompts are found again by what they begin with. "
+        "POST /reset_prefix_cache forgets them."
+    )
 
 
 @router.post("/reset_prefix_cache")

@@ -244,6 +244,37 @@ def test_forced_calls_have_a_grammar(engine, client):
     assert params_of(engine, client, tools=[WEATHER]).structured_outputs is None
 
 
+NAMED = {"type": "function", "function": {"name": "weather"}}
+
+
+@pytest.mark.parametrize("choice", ["required", NAMED])
+def test_a_forced_call_that_was_cut_off(make_client, choice):
+    """finish_reason length, with what came of the arguments or without a call; never markup."""
+    client = make_client(FakeAsyncEngine(script=CALL))
+    whole = ask(client, tools=[WEATHER], tool_choice=choice)
+    [call] = whole["choices"][0]["message"]["tool_calls"]
+    seen = set()
+    for max_tokens in range(1, whole["usage"]["completion_tokens"]):
+        answer = ask(client, tools=[WEATHER], tool_choice=choice, max_tokens=max_tokens)
+        [cut] = answer["choices"]
+        assert cut["finish_reason"] == "length"
+        assert not cut["message"]["content"]
+        for begun in cut["message"].get("tool_calls", ()):
+            assert begun["function"]["name"] == "weather"
+            arguments = begun["function"]["arguments"].rstrip("\ufffd")  # half a character
+            assert call["function"]["arguments"].startswith(arguments)
+            seen.add(arguments)
+    assert len(seen) > 3
+
+
+def test_a_forced_call_ended_by_a_stop_string(make_client):
+    """What stands before the stop is no content either."""
+    client = make_client(FakeAsyncEngine(script=CALL))
+    [choice] = ask(client, tools=[WEATHER], tool_choice="required", stop="name")["choices"]
+    assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "name")
+    assert choice["message"]["content"] == ""
+
+
 def test_one_call_only(make_client):
     """parallel_tool_calls: false ends the answer with its first call, and hides how."""
     engine = FakeAsyncEngine(script=CALL + CALL)

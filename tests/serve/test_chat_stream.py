@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from longreach.errors import MemoryPlanError
 from longreach.serve.sse import PING, EventStream
 from support.fake_async_engine import FakeAsyncEngine
@@ -146,6 +148,22 @@ def test_tool_deltas(make_client):
     assert len({call["id"] for call in calls if "id" in call}) == 2
     assert "".join(d.get("content", "") for d in deltas(found)) == "Look:"
     assert found[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "forced",
+    [
+        {"tools": [TOOL], "tool_choice": "required"},
+        {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
+    ],
+)
+def test_deltas_of_a_forced_call_that_was_cut_off(make_client, forced):
+    """The last chunk says length; before it came arguments, or nothing, but no markup."""
+    client = make_client(FakeAsyncEngine(script=CALLS.removeprefix("Look: ")))
+    for max_tokens in range(1, 20):
+        found = chunks(client, max_tokens=max_tokens, **forced)
+        assert found[-1]["choices"][0]["finish_reason"] == "length"
+        assert not any(delta.get("content") for delta in deltas(found))
 
 
 def test_legacy_function_deltas(make_client):

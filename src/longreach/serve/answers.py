@@ -15,8 +15,9 @@ class AnswerReader:
     """Turns text into parts; however it is cut, their joined texts are the same.
 
     reasoning: text between think tags is `Reasoning`; is_open: the prompt has opened the tag.
-    tools: calls are looked for. single_call: only the first counts, and the answer is expected to
-    stop at its closing tag; includes_stop: which is then part of the text.
+    tools: calls are looked for. calls_only: and nothing else is expected, so what was cut off
+    before it became a call is no content. single_call: only the first counts, and the answer is
+    expected to stop at its closing tag; includes_stop: which is then part of the text.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class AnswerReader:
         reasoning: bool = False,
         is_open: bool = False,
         tools: bool = False,
+        calls_only: bool = False,
         single_call: bool = False,
         includes_stop: bool = False,
     ) -> None:
         self._splitter = ReasoningSplitter(is_open=is_open) if reasoning else None
         self._scanner = ToolCallScanner() if tools else None
+        self._calls_only = calls_only
         self._single_call = single_call
         self._lacks_stop = single_call and not includes_stop
         self._has_reasoned = False
@@ -53,15 +56,18 @@ class AnswerReader:
             self._tokens_before_answer += num_tokens
         return parts
 
-    def finish(self, stop_reason: int | str | None = None) -> list[Part]:
-        """The rest, now that the answer has ended, at this stop string if it did."""
+    def finish(self, stop_reason: int | str | None = None, *, is_cut: bool = False) -> list[Part]:
+        """The rest, now that the answer has ended, at this stop string if it did.
+
+        is_cut: by its number of tokens.
+        """
         parts: list[Part] = []
         if self._lacks_stop and stop_reason == CLOSE_TAG:
             parts += self._split(CLOSE_TAG)
         if self._splitter is not None:
             parts += self._sort(self._splitter.finish())
         if self._scanner is not None:
-            parts += self._visible(self._scanner.finish())
+            parts += self._visible(self._scanner.finish(is_cut=is_cut))
         return parts
 
     def visible_stop(self, stop_reason: int | str | None) -> int | str | None:
@@ -92,10 +98,9 @@ class AnswerReader:
         return self._visible(self._scanner.feed(text))
 
     def _visible(self, events: Iterable[Part]) -> list[Part]:
-        if not self._single_call:
-            return list(events)
-        return [event for event in events if _call_index(event) == 0]
+        return [event for event in events if self._is_visible(event)]
 
-
-def _call_index(part: Part) -> int:
-    return part.index if isinstance(part, CallStarted | ArgumentsDelta | CallEnded) else 0
+    def _is_visible(self, part: Part) -> bool:
+        if isinstance(part, CallStarted | ArgumentsDelta | CallEnded):
+            return part.index == 0 or not self._single_call
+        return not self._calls_only

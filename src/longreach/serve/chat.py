@@ -66,6 +66,7 @@ async def chat_generation(
             reasoning=reasons,
             is_open=is_open,
             tools=tools.reads_calls,
+            calls_only=tools.is_forced,
             single_call=tools.single,
             includes_stop=body.include_stop_str_in_output,
         ),

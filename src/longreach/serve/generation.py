@@ -144,7 +144,8 @@ class Generation:
         self._running.num_generated_tokens += len(output.token_ids)
         parts = reader.feed(output.text, len(output.token_ids))
         if output.finished:
-            parts += reader.finish(output.stop_reason)
+            is_cut = output.finish_reason == "length"
+            parts += reader.finish(output.stop_reason, is_cut=is_cut)
         return Piece(
             index=output.index,
             parts=parts,

@@ -261,3 +261,19 @@ def test_nested_openings_take_linear_time():
         scanner.feed(piece)
         assert len(scanner._cursor._text) < 100
     assert scanner.num_calls == 0
+
+
+OBJECT = FIND.removeprefix("<tool_call>").removesuffix("\n</tool_call>")
+
+
+@pytest.mark.parametrize(
+    "before", ["<tool_call>", "Look:<tool_call>", FIND[:-13], f"{FIND}<tool_call>"]
+)
+def test_the_begin_of_a_call_that_was_cut_off_is_no_content(before):
+    """Wherever a call is cut off behind its tag, it is a call with what came, or nothing."""
+    content, calls = calls_of(before.removesuffix("<tool_call>"))
+    for end in range(len(OBJECT)):
+        scanner = ToolCallScanner()
+        events = [*scanner.feed(before + OBJECT[:end]), *scanner.finish(is_cut=True)]
+        assert "".join(event.text for event in events if isinstance(event, Content)) == content
+        assert scanner.num_calls == len(calls) + ('"arguments": {"' in OBJECT[:end])

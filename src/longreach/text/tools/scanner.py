@@ -47,6 +47,7 @@ class ToolCallScanner:
         self._num_calls = 0
         self._space = ""  # content if more content follows
         self._has_content = False
+        self._is_cut = False
         self._parser = self._scan()
 
     @property
@@ -59,8 +60,13 @@ class ToolCallScanner:
         self._cursor.add(text)
         return self._advance()
 
-    def finish(self) -> list[Event]:
-        """The rest, once no more text comes."""
+    def finish(self, *, is_cut: bool = False) -> list[Event]:
+        """The rest, once no more text comes.
+
+        is_cut: more would have come. What may have become a call is no content then, and no call
+        either before its arguments begin.
+        """
+        self._is_cut = is_cut
         self._cursor.end()
         return self._advance()
 
@@ -100,8 +106,9 @@ class ToolCallScanner:
         self._cursor.mark()
         yield from self._skip_fence()
         if not (yield from self._call()):
-            self._cursor.rewind()
-            self._content(OPEN_TAG)
+            if not (yield from self._was_cut()):
+                self._cursor.rewind()
+                self._content(OPEN_TAG)
             return
         while (yield from self._another_call()):
             pass
@@ -111,9 +118,13 @@ class ToolCallScanner:
         self._cursor.mark()
         yield from self._cursor.run(_SPACE_OR_BRACE, _drop)
         found = yield from self._call()
-        if not found:
+        if not found and not (yield from self._was_cut()):
             self._cursor.rewind()
         return found
+
+    def _was_cut(self) -> Reading[bool]:
+        """Whether the text was cut off at this very place."""
+        return self._is_cut and not (yield from self._cursor.peek())
 
     def _close_tag(self) -> Reading[None]:
         """Read a closing tag and what little models put before it; where none is, nothing."""

@@ -373,19 +373,37 @@ def test_forgetting_is_of_one_salt():
     assert cache.stats().num_free == 16
 
 
-def test_a_table_counts_the_pages_that_it_named():
-    """Pages found, or named by another request first, are not counted; better ones are."""
+def test_a_table_counts_the_tokens_that_it_named():
+    """Tokens found, or named by another request first, are not counted; better ones are."""
     cache = make_cache()
     first, second = (cache.open_table(range(12)) for _ in range(2))
     for table in (first, second):
         cache.extend(table, 12)
         cache.commit(table, 12, LOW)
-    assert (first.num_named, second.num_named) == (3, 0)
+    assert (first.num_named, second.num_named) == (12, 0)
     better = compute(cache, range(12), HIGH)
-    assert better.num_named == 3
+    assert better.num_named == 12
     for table in (first, second, better):
         cache.release(table)
-    assert first.num_named == 3
+    assert first.num_named == 12
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "answer", "named"),
+    [(0, 11, 0, 11), (0, 11, 3, 11), (6, 11, 0, 5), (8, 11, 2, 3), (11, 11, 4, 1), (3, 1, 0, 0)],
+)
+def test_named_tokens_are_counted_one_by_one(known, asked, answer, named):
+    """The unfinished page counts as far as it holds the prompt, and was not found."""
+    cache = make_cache()
+    remember(cache, range(known))
+    table = cache.open_table(range(asked))
+    cache.start(table, cache.match_prefix(range(asked)), asked)
+    cache.commit(table, asked, DENSE)
+    table.chain.append(range(100, 100 + answer))
+    cache.extend(table, asked + answer)
+    cache.commit(table, asked + answer, DENSE)
+    cache.release(table)
+    assert table.num_named == named
 
 
 def test_no_caching():

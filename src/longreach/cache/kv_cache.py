@@ -145,7 +145,7 @@ class KVCache:
         table.add_pages(prefix.pages)
         self.extend(table, num_tokens)
         table.num_committed = len(prefix.pages)
-        table.num_computed = prefix.num_tokens
+        table.num_computed = table.num_found = prefix.num_tokens
         table.made = prefix.made
         if prefix.shared is not None:
             self._copy(prefix.shared, table.pages[len(prefix.pages)])
@@ -190,7 +190,8 @@ class KVCache:
             # A page that an earlier call began was made by both.
             page_made = made.mixed_with(table.tail) if table.tail is not None else made
             table.tail = None
-            table.num_named += self._name_page(table, at, page_made)
+            if self._name_page(table, at, page_made):
+                table.count_named(at)
         table.num_committed = max(full, table.num_committed)
         if num_computed_tokens % self.page_size:
             table.tail = made if table.tail is None else made.mixed_with(table.tail)
@@ -235,6 +236,7 @@ class KVCache:
         at = table.num_committed
         if table.tail is None or not self._name_page(table, at, table.tail):
             return None
+        table.count_named(at)
         return table.chain.name_of(at, table.num_computed).digest
 
     # --- restoring
@@ -270,7 +272,7 @@ class KVCache:
         """Index the pages of a part that was read."""
         assert part.at == table.num_committed, "parts are taken in order"
         end = part.at + part.count
-        table.num_computed = part.at * self.page_size + part.num_tokens
+        table.num_computed = table.num_found = part.at * self.page_size + part.num_tokens
         for at, made in zip(range(part.at, end), part.made, strict=True):
             table.made = made.after(table.made)
             if part.num_shared:

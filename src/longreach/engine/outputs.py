@@ -26,7 +26,8 @@ class RequestMetrics:
         recall stored with its pages.
     density: computed / causal (row, key) pairs of the prompt rows computed; 1.0 for dense.
     peak_bytes: highest memory of the process (or of the GPU) since the request arrived.
-    num_cache_written_tokens: prompt tokens that later prompts can find in the cache, newly so.
+    num_cache_written_tokens: prompt tokens that were computed, and that later prompts can find in
+        the cache; known at the end.
     cache_miss_at: first prompt token that was not in the cache, and why; None where all were.
     queue_s, prefill_s, decode_s: arrival to first step, to first token, to the last; None before.
     """

@@ -48,7 +48,7 @@ class Request:
     is_first_run: False once it was preempted.
     cached_prefix: what was found when the request first started; a resumed one does not count.
     num_restored_tokens: of them, how many came from disk.
-    num_named_tokens: of its prompt, in pages that the prefix cache knows through this request.
+    num_named_tokens: of its prompt, computed for it and known to the prefix cache since it ended.
     """
 
     request_id: str

@@ -189,6 +189,9 @@ class Scheduler:
         if not request.keeps_pages:
             request.table.tail = None  # tokens that were copied stay with whom they came from
         self.cache.release(request.table)
+        # A prompt that was preempted may have named pages twice.
+        computed = request.num_prompt_tokens - request.num_cached_tokens
+        request.num_named_tokens = min(request.table.num_named, computed)
 
     # --- one step
 
@@ -227,10 +230,6 @@ class Scheduler:
             made = provenances.get(request.request_id, DENSE)
             if request.keeps_pages:
                 self.cache.commit(request.table, piece.end, made)
-            if not request.output_token_ids:
-                named = request.table.num_named * self.cache.page_size
-                # A prompt that was preempted may have named pages twice.
-                request.num_named_tokens = min(named, request.num_prompt_tokens)
             if piece.is_last_prefill and not request.output_token_ids:
                 pin_prefixes(self.cache, request)
             if piece.samples:

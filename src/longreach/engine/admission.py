@@ -27,7 +27,11 @@ from longreach.text.grammar import GrammarCompiler
 
 
 class Admission:
-    """Makes request groups. Thread-safe: it changes nothing but a counter."""
+    """Makes request groups.
+
+    Thread-safe: it changes nothing but what it draws ids and seeds from, and makes its grammar
+    compiler when first needed.
+    """
 
     def __init__(
         self,

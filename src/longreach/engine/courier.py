@@ -97,7 +97,7 @@ class Delivery:
 
 
 class Courier:
-    """The loop's listener. `open` and `drop` are called by coroutines, all else by the loop.
+    """The loop's listener. `open` and the properties are for coroutines, `drop` for both.
 
     prefix_queries, prefix_hits: prompt tokens of the requests that started, and those found cached.
     """

@@ -19,8 +19,7 @@ class RequestMetrics:
     ttft_s: seconds from the request's arrival to its first token; None before that.
     prefill_tokens_per_s: prompt tokens computed (cached ones are not) per second of prefill.
     decode_tokens_per_s: tokens after the first per second since the first.
-    num_cached_tokens: prompt tokens whose pages were found in the cache; num_restored_tokens of
-        them came from disk.
+    num_cached_tokens: prompt tokens found in the cache; num_restored_tokens of them came from disk.
     recall_min, recall_mean: softmax mass kept by the sparse patterns, in (0, 1], measured on rows
         the patterns were not chosen on; 1.0 where all was dense. A reused prefix counts with the
         recall stored with its pages.
@@ -28,7 +27,8 @@ class RequestMetrics:
     peak_bytes: highest memory of the process (or of the GPU) since the request arrived.
     num_cache_written_tokens: prompt tokens that were computed, and that later prompts can find in
         the cache; known at the end.
-    cache_miss_at: first prompt token that was not in the cache, and why; None where all were.
+    cache_miss_at, cache_miss_reason: the prompt token at which it left what was known, and why. No
+        reason: all that could be cached was. A reason alone: nothing was known, or nothing reused.
     queue_s, prefill_s, decode_s: arrival to first step, to first token, to the last; None before.
     """
 

@@ -63,8 +63,8 @@ def _pace(name: str, count: int, seconds: float | None) -> dict[str, Any]:
 def attention_of(metrics: RequestMetrics) -> dict[str, Any]:
     """The `longreach` object: attention that was kept, and where the cached prefix was left.
 
-    cache_miss_at: the first prompt token that was not in the cache; null where all were, or caching
-    is off.
+    cache_miss_at and its reason are both null where all that could be cached was; null with a
+    reason where nothing like the prompt was known, or nothing was reused.
     """
     return {
         "recall_min": metrics.recall_min,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from longreach.evals.lengths import show_length
 from longreach.evals.needle import wilson_interval
@@ -85,22 +84,6 @@ def depth_bin(depth: float, bins: int = NUM_DEPTH_BINS) -> int:
     return min(int(depth * bins), bins - 1)
 
 
-def by_length(answers: Sequence[Answer]) -> dict[int, Cell]:
-    """One cell per length."""
-    found = _cells(answers, lambda _: "all")
-    return {length: found["all", length] for length in sorted({a.length for a in answers})}
-
-
-def summary(answers: Sequence[Answer]) -> dict[str, Any]:
-    """The tables as plain data for a JSON file, and what reading each length took."""
-    return {
-        "by_length": {str(n): _plain(cell) for n, cell in by_length(answers).items()},
-        "by_task": _plain_table(by_task(answers)),
-        "by_depth": _plain_table(by_depth(answers)),
-        "reading": {str(n): reading(answers, n) for n in by_length(answers)},
-    }
-
-
 def reading(answers: Sequence[Answer], length: int) -> dict[str, float | None]:
     """First questions (the whole document is read) and later ones (it is cached) of one length."""
     chosen = [a for a in answers if a.length == length]
@@ -140,18 +123,6 @@ def _cells(
     for answer in answers:
         scores.setdefault((row_of(answer), answer.length), []).append(answer.score)
     return {k: Cell(total=len(found), successes=sum(found)) for k, found in scores.items()}
-
-
-def _plain(cell: Cell) -> dict[str, Any]:
-    low, high = cell.interval
-    return {"score": cell.share, "low": low, "high": high, "questions": cell.total}
-
-
-def _plain_table(table: Table) -> dict[str, dict[str, Any]]:
-    return {
-        name: {str(c): _plain(table.cells[r, c]) for c in table.columns if (r, c) in table.cells}
-        for r, name in zip(table.rows, table.row_names, strict=True)
-    }
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

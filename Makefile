@@ -12,8 +12,9 @@ help:
 	@echo "make test             every test (ARGS=... goes to pytest)"
 	@echo "make test-clients     other people's clients against the server, in .venv-clients"
 	@echo "make check            lint, format, types, without changing a file"
-	@echo "make bench            speed and memory, written to benchmarks/results (ARGS=...)"
+	@echo "make bench            speed and memory, written to benchmarks/results/local (ARGS=...)"
 	@echo "make web              the page of the server, built anew from web/ (needs Node 20 and npm)"
+	@echo "make web-shots        pictures of that page for the documentation"
 	@echo "make clean            remove the environments and every cache"
 
 # One environment in two layers: .base runs longreach and its server, .dev adds what tests and recipes need.

@@ -40,7 +40,7 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Times each is measured.")] = 3,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="The JSON file, else in benchmarks/results."),
+        typer.Option("--output", help="The JSON file, else in benchmarks/results/local."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON document too.")] = False,
     debug: Debug = False,

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from longreach.ops import attention
 from longreach.ops.attention import fused, torch_rows
@@ -40,6 +41,20 @@ def test_a_text_decoded_token_by_token(twin):
     true_out, true_lse = problem.truth()
     assert worst("out", out, true_out) < 1e-5
     assert worst("lse", lse, true_lse) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_question_goes_the_way_of_a_decoded_row(monkeypatch, dtype):
+    """Few rows over many keys, unless they are of half precision: there products are faster."""
+    calls = []
+    real = torch_rows.attend
+    monkeypatch.setattr(torch_rows, "attend", lambda *a: (calls.append(1), real(*a))[1])
+    problem = random_problem(400, 4, 2, 32, GEOMETRY, dtype=dtype)
+    attend(problem, [400 - torch_rows.MAX_ROWS], only_last=True)
+    assert bool(calls) == (dtype != torch.bfloat16)
+    calls.clear()
+    attend(problem, [400 - torch_rows.MAX_ROWS - 1], only_last=True)
+    assert not calls
 
 
 def test_a_scattered_page_table_uses_the_tiles():

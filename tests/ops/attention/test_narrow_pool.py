@@ -30,12 +30,14 @@ def test_equals_the_same_pages_widened(pattern, cuts, shuffle):
 
 
 @pytest.mark.parametrize("piece", [7, 64, 2**15])
-def test_a_decoded_row_meets_its_keys_in_pieces(monkeypatch, piece):
-    """However many keys of a narrow pool are widened at once, a decoded row is the same."""
-    monkeypatch.setattr(torch_rows, "CONVERTED_KEYS", piece)
+@pytest.mark.parametrize("rows", [1, 2, 90])
+def test_few_rows_meet_their_keys_in_pieces(monkeypatch, rows, piece):
+    """However many keys of a narrow pool are widened at once, the rows are the same."""
+    monkeypatch.setattr(torch_rows, "CONVERTED_BYTES", piece * 2 * 32 * 4)
     problem = random_problem(400, 4, 2, 32, SMALL)
-    options = {"cuts": [399], "only_last": True, "pool_dtype": torch.bfloat16}
+    options = {"cuts": [400 - rows], "only_last": True, "pool_dtype": torch.bfloat16}
     out, lse = attend(problem, **options)
     wide_out, wide_lse = attend(problem, widen=True, **options)
+    assert len(out) == rows
     torch.testing.assert_close(out, wide_out, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(lse, wide_lse, atol=1e-6, rtol=1e-5)

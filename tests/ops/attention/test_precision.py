@@ -7,7 +7,7 @@ from longreach.ops.dca import DualChunk
 from longreach.ops.rope import cos_sin, rotate
 from support.attention import attend, random_problem, worst
 
-pytestmark = pytest.mark.usefixtures("many_rows_twin")
+pytestmark = pytest.mark.usefixtures("dense_twin")
 
 GEOMETRY = DualChunk(200, 230)
 

@@ -121,6 +121,7 @@ def test_the_llm_takes_these_options():
         "strict_config",
         "seed",
         "max_inter_token_ms",
+        "num_speculative_tokens",
         "disk_cache",
         "device",
     ]

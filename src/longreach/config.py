@@ -25,6 +25,7 @@ Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 CacheDtype = Literal["auto", "bfloat16", "float32"]
 Quantization = Literal["int8"]
 
+MOST_SPECULATIVE_TOKENS = 127
 SEED_LIMIT = 2**63
 
 
@@ -334,6 +335,8 @@ class EngineConfig:
     `max_inter_token_ms`: while answers are written, a step takes in only so much of a prompt as
     keeps the time between two tokens near it, going by the steps measured so far.
     `disk_cache`: None keeps what was read in memory alone.
+    `num_speculative_tokens`: most tokens of an answer that are guessed from what stands before and
+    checked in one step, while a request is alone; 0 guesses none. Answers are the same.
     """
 
     dtype: Dtype = "auto"
@@ -351,6 +354,7 @@ class EngineConfig:
     seed: int | None = None
     max_inter_token_ms: float | None = None
     disk_cache: DiskCacheConfig | None = None
+    num_speculative_tokens: int = 15
 
     def __post_init__(self) -> None:
         self._check_choice("dtype", get_args(Dtype))
@@ -370,6 +374,13 @@ class EngineConfig:
         budget = self.max_inter_token_ms
         timed = budget is None or (_is_real(budget) and budget > 0)
         _check_user(timed, "max_inter_token_ms", budget, "None or a number above 0")
+        count = self.num_speculative_tokens
+        _check_user(
+            _is_int(count) and 0 <= count <= MOST_SPECULATIVE_TOKENS,
+            "num_speculative_tokens",
+            count,
+            f"an integer in [0, {MOST_SPECULATIVE_TOKENS}]",
+        )
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)

@@ -95,7 +95,7 @@ def simulate(budget_s, prompt, truth, num_answers=4):
         plan = scheduler.schedule()
         seconds = truth.seconds(plan.num_tokens, plan.num_pairs)
         costs.observe(plan.num_tokens, plan.num_pairs, seconds)
-        scheduler.update(plan, {p.request.request_id: 0 for p in plan.slices if p.samples})
+        scheduler.update(plan, {p.request.request_id: [0] for p in plan.slices if p.samples})
         return seconds, sum(p.length for p in plan.slices if not p.is_decode)
 
     for at in range(num_answers):

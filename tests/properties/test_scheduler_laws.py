@@ -8,7 +8,7 @@ from longreach.cache import DENSE, KVCache, Provenance
 from longreach.engine.request import Request, RequestState
 from longreach.engine.scheduler import Scheduler
 from longreach.errors import MemoryPlanError
-from support.fake_runner import FakeRunner, outputs_alone, run_all
+from support.fake_runner import VOCABULARY, FakeRunner, outputs_alone, run_all
 
 PAGE, NUM_PAGES, BATCHED, LONE, SEQS = 4, 12, 8, 16, 3
 WANTED = [DENSE, Provenance(mode="adaptive", target=0.9), Provenance(mode="adaptive", target=0.95)]
@@ -19,6 +19,7 @@ class Engine(RuleBasedStateMachine):
     """Every step is checked against the promises in the scheduler's docstring."""
 
     row_limit = None
+    draft = None
 
     def __init__(self):
         super().__init__()
@@ -29,6 +30,7 @@ class Engine(RuleBasedStateMachine):
             lone_slice_tokens=LONE,
             max_num_seqs=SEQS,
             row_limit=self.row_limit,
+            draft=self.draft,
         )
         self.runner = FakeRunner(self.cache)
         self.requests = []
@@ -87,8 +89,10 @@ class Engine(RuleBasedStateMachine):
         assert not running or running[0] in {piece.request for piece in plan.slices}
         for piece in plan.slices:
             assert piece.end <= piece.request.table.num_slots
-            assert piece.samples is (piece.end == piece.request.num_tokens)
-            assert not (piece.is_decode and piece.length != 1)
+            known = piece.end - len(piece.request.draft_token_ids)
+            assert piece.samples is (known == piece.request.num_tokens)
+            assert not piece.is_decode or piece.length == 1 + piece.end - known
+            assert known == piece.end or len(self.scheduler.running) == 1
 
     @rule()
     def interrupted_step(self):
@@ -141,6 +145,20 @@ class LimitedEngine(Engine):
         assert not decoding or sum(piece.length for piece in prompts) <= 3
 
 
+class DraftingEngine(Engine):
+    """The same laws where a lone answer is guessed: wholly, in part, or not at all right."""
+
+    @staticmethod
+    def draft(request, room):
+        count = len(request.output_token_ids)
+        alone = outputs_alone(request.prompt_token_ids, count + 5, request.cache_salt)
+        guess = alone[count : count + room]
+        wrong = count % 5
+        guess[wrong : wrong + 1] = [VOCABULARY] * len(guess[wrong : wrong + 1])
+        return guess
+
+
 TestEngine, TestLimitedEngine = Engine.TestCase, LimitedEngine.TestCase
-for case in (TestEngine, TestLimitedEngine):
+TestDraftingEngine = DraftingEngine.TestCase
+for case in (TestEngine, TestLimitedEngine, TestDraftingEngine):
     case.settings = settings(max_examples=60, stateful_step_count=40)

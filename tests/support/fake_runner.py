@@ -31,6 +31,16 @@ def outputs_alone(prompt, count, salt=""):
     return tokens[len(prompt) :]
 
 
+def accepted(keys, draft):
+    """What follows the last keys of a slice whose last tokens are guesses: as far as they hold."""
+    tokens = []
+    for key, guess in zip(keys[len(keys) - 1 - len(draft) :], [*draft, None], strict=True):
+        tokens.append(next_token(key))
+        if tokens[-1] != guess:
+            break
+    return tokens
+
+
 class FakeRunner:
     """Runs the plans of a scheduler; checks every key that a slice reads. Its cache's pool, too."""
 
@@ -52,10 +62,10 @@ class FakeRunner:
         for piece in plan.slices:
             request = piece.request
             made = DENSE if piece.is_decode else request.wanted
-            last = self._compute(request, piece, made)
+            keys = self._compute(request, piece, made)
             provenances[request.request_id] = made
             if piece.samples:
-                sampled[request.request_id] = next_token(last)
+                sampled[request.request_id] = accepted(keys, request.draft_token_ids)
         self.rows += plan.num_tokens
         return sampled, provenances
 
@@ -70,7 +80,7 @@ class FakeRunner:
             made = made.after(provenance)
         for slot, key in zip(slots[piece.start :], keys[piece.start :], strict=True):
             self.slots[slot] = (key, made)
-        return keys[-1]
+        return keys
 
 
 def step(scheduler, runner, stopped=None):

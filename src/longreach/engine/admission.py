@@ -15,6 +15,7 @@ from longreach.engine.logprobs import PromptLogprobs
 from longreach.engine.metrics import RequestClock
 from longreach.engine.pooling import Pooler, Pooling
 from longreach.engine.positions import Positions
+from longreach.engine.prompt_lookup import PromptLookup
 from longreach.engine.protocol import PrefixPin, PromptRequest
 from longreach.engine.request import Request
 from longreach.engine.sampler import SamplingState
@@ -161,10 +162,15 @@ class Admission:
             request=request,
             choice=choice,
             sampling=self._sampling_state(params, group.prompt_token_ids, index, seed),
+            lookup=self._lookup(request),
             detokenizer=self._detokenizer(params),
             logprobs=[] if params.logprobs is not None else None,
             cumulative_logprob=0.0 if params.logprobs is not None else None,
         )
+
+    def _lookup(self, request: Request) -> PromptLookup | None:
+        count = self.config.num_speculative_tokens
+        return PromptLookup(request, count) if count else None
 
     def _sampling_state(
         self, params: SamplingParams, token_ids: Sequence[int], index: int, seed: int

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -23,11 +23,12 @@ from longreach.engine.metrics import PeakMemory
 from longreach.engine.outputs import FinishReason, RequestMetrics, RequestOutput
 from longreach.engine.progress import Reading
 from longreach.engine.protocol import PromptRequest
-from longreach.engine.request import RequestState
+from longreach.engine.request import Request, RequestState
 from longreach.engine.runner import Runner
 from longreach.engine.sampler import Sampler
-from longreach.engine.scheduler import Scheduler, StepPlan
+from longreach.engine.scheduler import Scheduler
 from longreach.engine.step_costs import InterTokenBudget, StepCosts
+from longreach.engine.step_plan import StepPlan
 from longreach.errors import LongreachError
 from longreach.models.batch import never
 
@@ -74,6 +75,7 @@ class Engine:
             lone_slice_tokens=config.lone_slice_tokens,
             max_num_seqs=config.max_num_seqs,
             row_limit=self._row_limit(config),
+            draft=self._draft,
         )
         self.peak = PeakMemory(runner.device)
         self.num_preemptions = 0
@@ -94,6 +96,12 @@ class Engine:
         if config.max_inter_token_ms is None:
             return None
         return InterTokenBudget(config.max_inter_token_ms / 1000, self._costs)
+
+    def _draft(self, request: Request, room: int) -> Sequence[int]:
+        answer = self._answers[request.request_id][1]
+        if answer.lookup is None or answer.look is not None:  # where it looks is counted by row
+            return ()
+        return answer.lookup.draft(room)
 
     @property
     def cache(self) -> KVCache:

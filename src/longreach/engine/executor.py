@@ -12,7 +12,8 @@ from longreach.cache import DENSE, Provenance
 from longreach.engine.recovery import choose_victim, is_out_of_memory, may_retry, memory_error
 from longreach.engine.runner import Runner, SliceWork
 from longreach.engine.sampler import SampledToken, Sampler
-from longreach.engine.scheduler import ScheduledSlice, Scheduler, StepPlan
+from longreach.engine.scheduler import Scheduler
+from longreach.engine.step_plan import ScheduledSlice, StepPlan
 from longreach.errors import LongreachError
 from longreach.models.batch import AttentionChoice, DenseChoice
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from longreach.engine.group import Answer, RequestGroup
     from longreach.engine.memory import Footprint
     from longreach.engine.outputs import FinishReason
+
+
+Sampled = dict[str, list[SampledToken]]
+"""Request id -> the tokens that a step brought."""
 
 
 class EndGroup(Protocol):
@@ -88,7 +93,7 @@ class Executor:
 
     def _compute(
         self, plan: StepPlan, should_stop: Callable[[], bool], on_progress: Callable[[], None]
-    ) -> dict[str, SampledToken] | None:
+    ) -> Sampled | None:
         """The tokens of the slices that sample; None when the step was stopped."""
         work = [self._work(piece) for piece in plan.slices]
         self._reading = {p.request.request_id: p.length for p in plan.slices if not p.is_decode}
@@ -136,8 +141,8 @@ class Executor:
             if known < len(rows):
                 collected.add(rows[known:], self.runner.logits, self.model.vocab_size)
 
-    def _sample(self, plan: StepPlan, hidden: list[Tensor]) -> dict[str, SampledToken]:
-        """One token for each slice that ends its request's known tokens."""
+    def _sample(self, plan: StepPlan, hidden: list[Tensor]) -> Sampled:
+        """The next token of each slice that ends its request's known tokens; more with a draft."""
         ready = [
             (piece.request.request_id, rows)
             for piece, rows in zip(plan.slices, hidden, strict=True)
@@ -146,10 +151,14 @@ class Executor:
         ready = [(name, rows) for name, rows in ready if not self._answers[name][0].is_finished]
         if not ready:
             return {}
+        answers = [self._answers[name][1] for name, _ in ready]
+        draft = answers[0].request.draft_token_ids
+        if draft:  # of a request that is alone
+            logits_RV = self.runner.logits(ready[0][1])
+            return {ready[0][0]: self.sampler.check_draft(logits_RV, answers[0].sampling, draft)}
         logits_BV = self.runner.logits(torch.cat([rows[-1:] for _, rows in ready]))
-        states = [self._answers[name][1].sampling for name, _ in ready]
-        sampled = self.sampler(logits_BV, states)
-        return {name: token for (name, _), token in zip(ready, sampled, strict=True)}
+        sampled = self.sampler(logits_BV, [answer.sampling for answer in answers])
+        return {name: [token] for (name, _), token in zip(ready, sampled, strict=True)}
 
     def _may_sample(self, request_id: str) -> bool:
         """Not where a vector is wanted. A grammar that cannot go on ends its request alone."""
@@ -163,7 +172,7 @@ class Executor:
 
     # --- what came of it
 
-    def _record(self, plan: StepPlan, sampled: dict[str, SampledToken]) -> None:
+    def _record(self, plan: StepPlan, sampled: Sampled) -> None:
         for piece in plan.slices:
             group, _ = self._answers[piece.request.request_id]
             if group.pooler is not None and piece.samples:
@@ -171,7 +180,7 @@ class Executor:
                 self._end(group, "stop")
         provenances = {p.request.request_id: self._take_statistics(p) for p in plan.slices}
         stopped = self._take_tokens(sampled)
-        tokens = {request_id: token.token_id for request_id, token in sampled.items()}
+        tokens = {name: [token.token_id for token in drawn] for name, drawn in sampled.items()}
         for request in self.scheduler.update(
             plan, tokens, provenances=provenances, stopped=stopped
         ):
@@ -197,14 +206,20 @@ class Executor:
             group.stats.merge(stats)
         return made
 
-    def _take_tokens(self, sampled: dict[str, SampledToken]) -> dict[str, str]:
-        """Turn tokens into text; request id -> finish reason of the answers that end with them."""
+    def _take_tokens(self, sampled: Sampled) -> dict[str, str]:
+        """Turn tokens into text; request id -> finish reason of the answers that end with them.
+
+        What was drawn beyond an answer's end is taken out of `sampled`.
+        """
         stopped = {}
-        for request_id, token in sampled.items():
+        for request_id, tokens in sampled.items():
             group, answer = self._answers[request_id]
-            group.clock.on_token()
-            if answer.take(token):
-                stopped[request_id] = "stop"
+            for count, token in enumerate(tokens, start=1):
+                group.clock.on_token()
+                if answer.take(token):
+                    stopped[request_id] = "stop"
+                    del tokens[count:]
+                    break
         return stopped
 
     # --- when it fails
@@ -241,6 +256,8 @@ def _num_wanted(piece: ScheduledSlice, group: RequestGroup, answer: Answer) -> i
     """How many of a slice's last rows need their final hidden state."""
     if group.pooler is not None:
         return group.pooler.num_wanted(piece.length, is_last=piece.samples)
+    if piece.is_decode:
+        return piece.length
     collected = group.prompt_logprobs
     if answer.index == 0 and collected is not None and not collected.is_complete:
         return piece.length

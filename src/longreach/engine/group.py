@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from longreach.engine.outputs import FinishReason
     from longreach.engine.pooling import Pooler
     from longreach.engine.positions import RequestPositions
+    from longreach.engine.prompt_lookup import PromptLookup
     from longreach.engine.request import Request
     from longreach.engine.sampler import SampledToken, SamplingState
     from longreach.engine.sampling_params import SamplingParams
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class Answer:
-    """One of the `n` continuations of a prompt. look: where its rows look, where that is asked."""
+    """One of the `n` continuations of a prompt.
+
+    look: where its rows look, where that is asked. lookup: guesses its tokens, where that may be.
+    """
 
     index: int
     request: Request
@@ -42,6 +46,7 @@ class Answer:
     finish_reason: FinishReason | None = None
     stop_reason: int | str | None = None
     look: AttentionLook | None = None
+    lookup: PromptLookup | None = None
     _sent_chars: int = 0
     _sent_tokens: int = 0
     _sent_end: bool = False
@@ -72,7 +77,7 @@ class Answer:
             if params.include_stop_str_in_output:
                 self._feed(token.token_id)
             return True
-        return self._feed(token.token_id) or self.sampling.is_finished
+        return self._feed(token.token_id) or token.ends_grammar
 
     def _feed(self, token_id: int) -> bool:
         """Add the token's text; whether a stop string ended it."""
@@ -174,6 +179,8 @@ class RequestGroup:
             num_preemptions=self.num_preemptions,
             peak_bytes=self.peak_bytes,
             num_cache_written_tokens=self.answers[0].request.num_named_tokens,
+            num_draft_tokens=sum(a.request.num_draft_tokens for a in self.answers),
+            num_accepted_tokens=sum(a.request.num_accepted_tokens for a in self.answers),
             cache_miss=self.cache_miss,
         )
 

@@ -76,6 +76,7 @@ class LLM:
         strict_config: bool = _CONFIG.strict_config,
         seed: int | None = _CONFIG.seed,
         max_inter_token_ms: float | None = _CONFIG.max_inter_token_ms,
+        num_speculative_tokens: int = _CONFIG.num_speculative_tokens,
         disk_cache: DiskCacheConfig | Path | str | bool | None = None,
         device: str = "auto",
     ) -> None:
@@ -99,6 +100,7 @@ class LLM:
             strict_config=strict_config,
             seed=seed,
             max_inter_token_ms=max_inter_token_ms,
+            num_speculative_tokens=num_speculative_tokens,
             disk_cache=as_disk_cache(disk_cache),
         )
         overrides = Overrides(

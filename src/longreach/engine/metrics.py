@@ -179,6 +179,8 @@ def make_metrics(
     num_cache_written_tokens: int = 0,
     cache_miss: CacheMiss = NO_MISS,
     num_restored_tokens: int = 0,
+    num_draft_tokens: int = 0,
+    num_accepted_tokens: int = 0,
 ) -> RequestMetrics:
     """Freeze what was measured so far."""
     return RequestMetrics(
@@ -200,4 +202,6 @@ def make_metrics(
         queue_s=clock.queue_s,
         prefill_s=clock.prefill_s,
         decode_s=clock.decode_s,
+        num_draft_tokens=num_draft_tokens,
+        num_accepted_tokens=num_accepted_tokens,
     )

@@ -30,6 +30,8 @@ class RequestMetrics:
     cache_miss_at, cache_miss_reason: the prompt token at which it left what was known, and why. No
         reason: all that could be cached was. A reason alone: nothing was known, or nothing reused.
     queue_s, prefill_s, decode_s: arrival to first step, to first token, to the last; None before.
+    num_draft_tokens, num_accepted_tokens: guesses of the answer's tokens that were checked, and
+        those that were right.
     """
 
     ttft_s: float | None = None
@@ -50,6 +52,8 @@ class RequestMetrics:
     queue_s: float | None = None
     prefill_s: float | None = None
     decode_s: float | None = None
+    num_draft_tokens: int = 0
+    num_accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

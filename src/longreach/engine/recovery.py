@@ -14,7 +14,7 @@ from longreach.platform import available_bytes
 
 if TYPE_CHECKING:
     from longreach.engine.memory import Footprint
-    from longreach.engine.scheduler import ScheduledSlice, StepPlan
+    from longreach.engine.step_plan import ScheduledSlice, StepPlan
 
 logger = logging.getLogger(__name__)
 

@@ -49,6 +49,8 @@ class Request:
     cached_prefix: what was found when the request first started; a resumed one does not count.
     num_restored_tokens: of them, how many came from disk.
     num_named_tokens: of its prompt, computed for it and known to the prefix cache since it ended.
+    draft_token_ids: guesses of what follows its tokens, that the next step checks.
+    num_draft_tokens, num_accepted_tokens: guesses checked so far, and those that were right.
     """
 
     request_id: str
@@ -76,6 +78,9 @@ class Request:
     num_memory_failures: int = field(default=0, init=False)
     output_token_ids: list[int] = field(default_factory=list, init=False)
     finish_reason: str = field(default="", init=False)
+    draft_token_ids: Sequence[int] = field(default=(), init=False)
+    num_draft_tokens: int = field(default=0, init=False)
+    num_accepted_tokens: int = field(default=0, init=False)
 
     @property
     def is_reading(self) -> bool:
@@ -126,10 +131,18 @@ class Request:
         return self.state is RequestState.FINISHED
 
     def token_ids(self, start: int, end: int) -> list[int]:
-        """Tokens [start, end) of prompt and output, without joining the two."""
-        prompt = self.num_prompt_tokens
+        """Tokens [start, end) of prompt, output and draft, without joining them."""
+        prompt, known = self.num_prompt_tokens, self.num_tokens
         head = self.prompt_token_ids[start : min(end, prompt)]
-        return [*head, *self.output_token_ids[max(start - prompt, 0) : max(end - prompt, 0)]]
+        output = self.output_token_ids[max(start - prompt, 0) : max(end - prompt, 0)]
+        return [*head, *output, *self.draft_token_ids[max(start - known, 0) : max(end - known, 0)]]
+
+    def take_draft(self, num_accepted: int) -> int:
+        """Count what a step checked of the draft; how many of its tokens were wrong."""
+        count, self.draft_token_ids = len(self.draft_token_ids), ()
+        self.num_draft_tokens += count
+        self.num_accepted_tokens += num_accepted
+        return count - num_accepted
 
     def append_output(self, token_id: int) -> None:
         """Adds a sampled token; its keys are computed by the next step."""

@@ -51,10 +51,15 @@ class TokenMask(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SampledToken:
-    """One row's token; logprobs holds it first, then the best ones, or is None if not asked for."""
+    """One row's token.
+
+    logprobs holds it first, then the best ones, or is None if not asked for. ends_grammar: whether
+    the grammar, if any, is complete with it.
+    """
 
     token_id: int
     logprobs: dict[int, Logprob] | None
+    ends_grammar: bool = False
 
 
 class SamplingState:
@@ -150,9 +155,25 @@ class Sampler:
         for state, token in zip(states, tokens, strict=True):
             state.append(token)
         return [
-            SampledToken(token_id=token, logprobs=logprobs.get(row))
-            for row, token in enumerate(tokens)
+            SampledToken(token_id=token, logprobs=logprobs.get(row), ends_grammar=state.is_finished)
+            for row, (token, state) in enumerate(zip(tokens, states, strict=True))
         ]
+
+    def check_draft(
+        self, logits_RV: Tensor, state: SamplingState, draft: Sequence[int]
+    ) -> list[SampledToken]:
+        """Tokens of one request, of rows that follow each other: row r + 1 was fed draft[r].
+
+        Drawn one after the other, as if they had come alone, up to the first that is not as
+        guessed, or that nothing can follow. At least one.
+        """
+        tokens: list[SampledToken] = []
+        for row, guess in enumerate([*draft, None]):
+            tokens += self(logits_RV[row : row + 1], [state])
+            token_id, ends = tokens[-1].token_id, tokens[-1].ends_grammar
+            if token_id != guess or token_id in state.stop_ids or ends:
+                break
+        return tokens
 
     def _logprobs(
         self, logits_BV: Tensor, states: Sequence[SamplingState], tokens: Sequence[int]

@@ -4,73 +4,17 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from longreach.cache import DENSE, CachedPrefix, KVCache, Provenance
 from longreach.engine.pinning import pin_prefixes
 from longreach.engine.request import Request, RequestState
 from longreach.engine.restoring import Restorer
+from longreach.engine.step_plan import Draft, RowLimit, ScheduledSlice, StepPlan, slice_of
 from longreach.errors import InvalidRequestError, MemoryPlanError
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduledSlice:
-    """Tokens [start, start + length) of one request, to be computed in this step."""
-
-    request: Request
-    start: int
-    length: int
-    is_decode: bool
-    samples: bool
-    """Whether the last row's logits give the next token: each decode, and a prompt's last slice."""
-
-    @property
-    def end(self) -> int:
-        """One past the last token of the slice."""
-        return self.start + self.length
-
-    @property
-    def is_last_prefill(self) -> bool:
-        """Whether the slice ends a prompt, and so gives the first new token."""
-        return self.samples and not self.is_decode
-
-    @property
-    def token_ids(self) -> list[int]:
-        """The tokens to feed."""
-        return self.request.token_ids(self.start, self.end)
-
-
-@dataclass(frozen=True, slots=True)
-class StepPlan:
-    """One step: decodes first, oldest first, then slices of prompts. Pages are reserved."""
-
-    slices: tuple[ScheduledSlice, ...] = ()
-    preempted: tuple[Request, ...] = ()
-
-    @property
-    def num_tokens(self) -> int:
-        """Rows of the step."""
-        return sum(piece.length for piece in self.slices)
-
-    @property
-    def num_pairs(self) -> int:
-        """Each row times the keys that come before its slice."""
-        return sum(piece.length * piece.start for piece in self.slices)
-
-
-class RowLimit(Protocol):
-    """Bounds the prompt rows of a step by more than a number of tokens."""
-
-    def __call__(self, start: int, decodes: Sequence[int]) -> int:
-        """Most rows for prompts of which the oldest is read up to `start`, at least 1.
-
-        decodes: how many keys each decode of the step reads.
-        """
-        ...
 
 
 class Scheduler:
@@ -85,6 +29,7 @@ class Scheduler:
     - A prompt that alone can run is read in slices of lone_slice_tokens.
     - row_limit, where given, may make the prompts' share of a step smaller while answers are
       being written.
+    - What draft, where given, guesses of the answer of a lone request is checked in one step.
     - When a decode finds no page, the youngest request is preempted; its pages stay cached.
     - A request whose prefix is just being computed by another one waits for it.
     - What of a prompt is on disk is restored before the rest is computed, in pieces between steps.
@@ -100,6 +45,7 @@ class Scheduler:
         lone_slice_tokens: int,
         max_num_seqs: int,
         row_limit: RowLimit | None = None,
+        draft: Draft | None = None,
     ) -> None:
         for name, value in (
             ("max_num_seqs", max_num_seqs),
@@ -118,6 +64,7 @@ class Scheduler:
         self.lone_slice_tokens = max(lone_slice_tokens, max_num_batched_tokens)
         self.max_num_seqs = max_num_seqs
         self.row_limit = row_limit
+        self.draft = draft
         self.restorer = Restorer(cache)
         self.waiting: list[Request] = []
         self.running: list[Request] = []
@@ -208,14 +155,15 @@ class Scheduler:
     def update(
         self,
         plan: StepPlan,
-        sampled: Mapping[str, int],
+        sampled: Mapping[str, Sequence[int]],
         *,
         provenances: Mapping[str, Provenance] = _NOTHING,
         stopped: Mapping[str, str] = _NOTHING,
     ) -> list[Request]:
         """Records a step that was run; returns the requests that ended with it.
 
-        sampled: request id -> token, for each slice that samples.
+        sampled: request id -> tokens, for each slice that samples: one, and one more for each draft
+        token that was accepted.
         provenances: request id -> how the rows of its slice were made; dense where absent.
         stopped: request id -> finish reason, for requests that end with the token just sampled.
         Requests aborted since `schedule` are passed over.
@@ -226,14 +174,18 @@ class Scheduler:
             if request.is_finished:
                 continue
             assert piece.start == request.num_computed_tokens, "a plan that schedule() replaced"
-            request.num_computed_tokens = piece.end
+            *accepted, last = sampled[request.request_id] if piece.samples else (None,)
+            for token in accepted:
+                request.append_output(token)
+            end = piece.end - request.take_draft(len(accepted))
+            request.num_computed_tokens = end
             made = provenances.get(request.request_id, DENSE)
             if request.keeps_pages:
-                self.cache.commit(request.table, piece.end, made)
+                self.cache.commit(request.table, end, made)
             if piece.is_last_prefill and not request.output_token_ids:
                 pin_prefixes(self.cache, request)
-            if piece.samples:
-                reason = self._take_token(request, sampled[request.request_id], stopped)
+            if last is not None:
+                reason = self._take_token(request, last, stopped)
                 if reason:
                     self._finish(request, reason)
                     finished.append(request)
@@ -251,7 +203,7 @@ class Scheduler:
     def _schedule_decodes(self, preempted: list[Request]) -> list[ScheduledSlice]:
         # Oldest first: whoever is preempted on the way is younger, hence not yet scheduled.
         return [
-            _slice(request, 1)
+            slice_of(request, 1 + self._draft(request))
             for request in list(self.running)
             if request.state is RequestState.DECODE and self._reserve(request, preempted)
         ]
@@ -267,12 +219,24 @@ class Scheduler:
         self.cache.extend(request.table, request.num_tokens)
         return True
 
+    def _draft(self, request: Request) -> int:
+        """Guess what a lone request says next, into slots that it has; how many tokens."""
+        request.draft_token_ids = ()
+        if self.draft is None or len(self._requests) > 1:
+            return 0
+        room = min(request.table.num_slots, request.max_computed_tokens) - request.num_tokens
+        room = min(room, self.max_num_batched_tokens - 1)
+        if room > 0:
+            request.draft_token_ids = tuple(self.draft(request, room))
+        return len(request.draft_token_ids)
+
     def _preempt(self, request: Request) -> None:
         self.running.remove(request)
         if request.state is RequestState.RESTORING and request.is_first_run:
             request.cached_prefix = self.cache.held_prefix(request.table)
         self._release(request)
         request.state = RequestState.PREEMPTED
+        request.draft_token_ids = ()
         request.is_first_run = False
         request.parts.clear()
         request.num_computed_tokens = 0
@@ -355,7 +319,7 @@ class Scheduler:
             budget -= lengths[request.request_id]
         left = oldest.num_ready_tokens - lengths[oldest.request_id]
         lengths[oldest.request_id] += min(left, budget)
-        return [_slice(r, lengths[r.request_id]) for r in prefills if lengths[r.request_id]]
+        return [slice_of(r, lengths[r.request_id]) for r in prefills if lengths[r.request_id]]
 
     def _prompt_share(self, oldest: Request, decodes: list[ScheduledSlice]) -> int:
         """Rows of the step that prompts may have."""
@@ -378,17 +342,6 @@ class Scheduler:
         for request in self.running:
             assert request.num_computed_tokens <= request.table.num_slots
         self.cache.check([r.table for r in self.running])
-
-
-def _slice(request: Request, length: int) -> ScheduledSlice:
-    start = request.num_computed_tokens
-    return ScheduledSlice(
-        request=request,
-        start=start,
-        length=length,
-        is_decode=request.state is RequestState.DECODE,
-        samples=start + length == request.num_tokens,
-    )
 
 
 def _arrival(request: Request) -> int:

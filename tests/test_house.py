@@ -102,7 +102,8 @@ FLAGS = {
     "--max-file-bytes --max-prefill-tokens-per-minute --metrics-prefix "
     "--max-inter-token-ms --max-model-len --max-num-batched-tokens --max-num-queued-reqs "
     "--max-num-queued-tokens "
-    "--max-num-seqs --model --no-disk-cache --no-enable-prefix-caching --parallel --port "
+    "--max-num-seqs --model --no-disk-cache --no-enable-prefix-caching --num-speculative-tokens "
+    "--parallel --port "
     "--quantization "
     "--reasoning-parser --root-path --seed --served-model-name --server-name --server-port "
     "--shutdown-timeout --sparse --sparse-recall --sse-keep-alive-interval --ssl-ca-certs "
@@ -112,7 +113,8 @@ FLAGS = {
     "--default-chat-template-kwargs --device --dtype --enable-prefix-caching --input-file "
     "--kv-cache-dtype --max-inter-token-ms --max-model-len --max-num-batched-tokens "
     "--max-num-queued-reqs "
-    "--max-num-queued-tokens --max-num-seqs --model --no-enable-prefix-caching --output-file "
+    "--max-num-queued-tokens --max-num-seqs --model --no-enable-prefix-caching "
+    "--num-speculative-tokens --output-file "
     "--parallel --quantization --resume --seed --served-model-name --sparse --sparse-recall",
     "generate": "--dtype --file --json --max-tokens --model --quantization --raw --seed --sparse "
     "--sparse-recall --system --temperature --top-p",

@@ -120,6 +120,7 @@ def engine_options(values: Mapping[str, Any], max_model_len: int | None) -> dict
         "seed",
         "max_num_seqs",
         "max_num_batched_tokens",
+        "num_speculative_tokens",
         "enable_prefix_caching",
     )
     return {

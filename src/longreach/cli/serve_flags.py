@@ -110,6 +110,14 @@ SPEED_FLAGS = (
         panel=_SPEED,
     ),
     Flag(
+        names=("--num-speculative-tokens",),
+        help="Tokens of a lone answer guessed from what stands before it, at most, and checked in "
+        "one step; answers are the same. 0: none.",
+        type=int,
+        default=_ENGINE.num_speculative_tokens,
+        panel=_SPEED,
+    ),
+    Flag(
         names=("--max-num-queued-reqs",),
         help="Requests that may wait; more get 503. Else no limit.",
         type=int,

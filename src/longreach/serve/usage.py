@@ -41,12 +41,25 @@ def _own(finished: Finished) -> dict[str, Any]:
 
 
 def timings_of(metrics: RequestMetrics) -> dict[str, Any]:
-    """llama.cpp's figures of one prompt: cached, read and predicted tokens, milliseconds, rates."""
+    """llama.cpp's figures of one prompt: cached, read and predicted tokens, milliseconds, rates.
+
+    Tokens that were guessed, and those that were right, where any were.
+    """
     read = metrics.num_prompt_tokens - metrics.num_cached_tokens
     return {
         "cache_n": metrics.num_cached_tokens,
         **_pace("prompt", read, metrics.prefill_s),
         **_pace("predicted", metrics.num_generated_tokens, metrics.decode_s),
+        **_drafted(metrics),
+    }
+
+
+def _drafted(metrics: RequestMetrics) -> dict[str, int]:
+    if not metrics.num_draft_tokens:
+        return {}
+    return {
+        "draft_n": metrics.num_draft_tokens,
+        "draft_n_accepted": metrics.num_accepted_tokens,
     }
 
 

@@ -80,7 +80,7 @@ def test_importing_is_light():
 def test_help_is_light():
     """`longreach --help` does not wait for torch."""
     code = (
-        "import sys\nfrom longreach.cli.app import app\n"
+        "import sys\nfrom longreach.cli.commands import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
         "assert 'torch' not in sys.modules"
     )
@@ -145,7 +145,7 @@ FLAGS = {
 
 
 def commands():
-    from longreach.cli.app import app
+    from longreach.cli.commands import app
 
     def walk(command, name):
         if hasattr(command, "commands"):

@@ -2,7 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from longreach.cli import engine as module
-from longreach.cli.app import app
+from longreach.cli.commands import app
 from support.fake_engine import FakeEngine, Prompt, encode, encode_chat
 
 

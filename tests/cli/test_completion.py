@@ -22,7 +22,7 @@ def test_words_are_completed(words, expected):
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split()) - 1),
     }
-    code = "import sys; sys.argv = ['longreach']\nfrom longreach.cli.app import app\n"
+    code = "import sys; sys.argv = ['longreach']\nfrom longreach.cli.commands import app\n"
     code += "app(prog_name='longreach')"
     command, env = [sys.executable, "-c", code], os.environ | asked
     result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

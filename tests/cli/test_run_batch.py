@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from longreach.cli import serve as module
-from longreach.cli.app import app
+from longreach.cli.commands import app
 from support.fake_async_engine import FakeAsyncEngine
 
 

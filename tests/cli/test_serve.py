@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from longreach.cli import serve as module
-from longreach.cli.app import app
+from longreach.cli.commands import app
 from longreach.cli.serve_flags import NO_OPS, SERVE_FLAGS
 from longreach.serve import run as run_module
 

@@ -97,7 +97,7 @@ def test_calls_are_answered(snippet, code_of):
 @pytest.mark.parametrize("snippet", COMMANDS, ids=lambda s: s.name)
 def test_commands_run(snippet, tmp_path, monkeypatch):
     """Each `$ longreach ...` of a page exits with 0; one that is not run is at least parsed."""
-    from longreach.cli.app import app
+    from longreach.cli.commands import app
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "book.txt").write_text(

@@ -1,58 +1,17 @@
-"""The command line: `longreach COMMAND`."""
+"""The `longreach` script. Ctrl-C while Python still imports is no traceback either."""
 
 from __future__ import annotations
 
-import typer
-
-from longreach.cli import (
-    bench,
-    cache,
-    chat_command,
-    demo,
-    estimate,
-    evaluate,
-    generate,
-    models,
-    pull,
-    run_batch,
-    serve,
-    show,
-    version,
-)
-from longreach.cli.ask import command as ask_command
-from longreach.cli.errors import Commands
-
-app = typer.Typer(
-    cls=Commands,
-    name="longreach",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help=(
-        "Read a million tokens with the models of the Qwen family on the hardware at hand.\n\n"
-        "Start with [bold]longreach demo[/bold]: it needs no download. Every command explains "
-        "itself with --help."
-    ),
-)
-app.command("demo")(demo.demo)
-app.command("ask")(ask_command.ask)
-app.command("chat")(chat_command.chat)
-app.command("serve")(serve.serve)
-app.command("run-batch")(run_batch.run_batch)
-app.command("generate")(generate.generate)
-app.add_typer(evaluate.app, name="eval")
-app.command("estimate")(estimate.estimate)
-app.command("show")(show.show)
-app.command("pull")(pull.pull)
-app.add_typer(cache.app, name="cache")
-app.command("list")(models.list_models)
-app.command("rm")(models.remove)
-app.command("ps")(models.show_running)
-app.add_typer(bench.app, name="bench")
-app.command("version")(version.version)
+import signal
+import sys
 
 
 def main() -> None:
-    """Entry point of the `longreach` script."""
-    app()
+    """Entry point. Nothing is imported before a stop is understood."""
+    try:
+        from longreach.cli.commands import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped\n")
+        sys.exit(128 + signal.SIGINT)

@@ -1,10 +1,13 @@
 """What a user sees when a command cannot do what was asked: one line, and an exit code.
 
-0 done, 2 something asked for cannot be done, 130 stopped with Ctrl-C.
+0 done, 1 nobody reads the output any more, 2 something asked for cannot be done, 130 stopped with
+Ctrl-C.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import typer
@@ -13,6 +16,7 @@ from typer.core import TyperGroup
 from longreach.cli.terminal import stderr_console
 from longreach.errors import LongreachError
 
+EXIT_UNREAD = 1
 EXIT_CANNOT = 2
 EXIT_STOPPED = 130
 
@@ -23,7 +27,11 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            drop_output()
+            raise typer.Exit(EXIT_UNREAD) from None
         except KeyboardInterrupt:
             stderr_console().print("\nstopped")
             raise typer.Exit(EXIT_STOPPED) from None
@@ -32,6 +40,13 @@ class Commands(TyperGroup):
                 raise
             say_error(error)
             raise typer.Exit(EXIT_CANNOT) from error
+        return result
+
+
+def drop_output() -> None:
+    """What is still to be written goes nowhere: `| head` has seen enough, which is no error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def wants_traceback(ctx: typer.Context) -> bool:

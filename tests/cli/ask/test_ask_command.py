@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from longreach.cli.app import app
+from longreach.cli.commands import app
 from longreach.errors import ContextLengthError
 
 QUESTION = "What is the pass key?"

@@ -10,7 +10,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from longreach.cli.app import app
+from longreach.cli.commands import app
 from longreach.evals.needle.book import make_book
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from longreach.cli.app import app
+from longreach.cli.commands import app
 
 STORY = "The sky is blue. The pass key is 28884. Remember it. 28884 is the pass key.\n"
 QUESTION = "What is the pass key?"

@@ -20,14 +20,18 @@ from longreach.evals.needle.book import make_book  # noqa: E402
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("path", type=Path, help="the PDF to write")
-    parser.add_argument("--pages", type=int, default=300)
-    parser.add_argument("--facts", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pages", type=int, default=300, help="how many (%(default)s)")
+    parser.add_argument("--facts", type=int, default=8, help="hidden facts (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="draws the book anew (%(default)s)")
     options = parser.parse_args()
-    book = make_book(options.pages, seed=options.seed, num_facts=options.facts)
-    options.path.write_bytes(book.pdf)
+    try:
+        book = make_book(options.pages, seed=options.seed, num_facts=options.facts)
+        options.path.write_bytes(book.pdf)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     print(f"{options.path}: {book.num_pages} pages, {len(book.pdf):,} bytes")
     for fact in book.facts:
         print(f"page {fact.page:5}  {fact.question.text}  {fact.needle.value}")

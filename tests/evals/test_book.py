@@ -54,3 +54,21 @@ def test_the_recipe(tmp_path):
     assert path.read_bytes() == book.pdf
     for fact in book.facts:
         assert f"page {fact.page:5}  {fact.question.text}  {fact.needle.value}" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["book.pdf", "--pages", "0"], "0 pages have no room"),
+        (["book.pdf", "--pages", "-3"], "-3 pages have no room"),
+        (["book.pdf", "--facts", "-1"], "-1 facts"),
+        (["nowhere/book.pdf", "--pages", "9"], "nowhere"),
+    ],
+)
+def test_the_recipe_refuses_in_a_line(tmp_path, words, named):
+    """What cannot be made is named below the usage, exit code 2, without a traceback."""
+    script = [sys.executable, ROOT / "recipes" / "book.py", *words]
+    run = subprocess.run(script, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith("book.py: error: ")
+    assert named in run.stderr.splitlines()[-1]

@@ -62,6 +62,22 @@ def test_an_empty_directory_is_no_error(run, tmp_path):
     assert (outcome.exit_code, json.loads(outcome.stdout)) == (0, [])
 
 
+def test_a_directory_that_cannot_be_read_is_not_said_to_be_empty(run, tmp_path, monkeypatch):
+    """Somebody else's directory, or no directory: its name, and exit code 2."""
+    (tmp_path / "file").touch()
+    outcome = run(["cache", "list", "--cache-dir", str(tmp_path / "file")])
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "file" in outcome.stderr
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "no", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    outcome = run(["cache", "list", "--cache-dir", str(tmp_path)])
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert str(tmp_path) in outcome.stderr
+
+
 def test_show_says_everything_of_one(cache):
     """By the first digits of its id."""
     shown = cache(["show", document_id()[:6]], text=True)

@@ -45,10 +45,19 @@ TOUCH_NS = 60 * 10**9
 """A use so soon after the last one is not written down."""
 
 
+def list_models(directory: Path) -> list[Path]:
+    """The folders of all models in a cache directory. Raises OSError where it cannot be read."""
+    if not directory.exists():
+        return []
+    if EXTENTS not in {path.name for path in directory.iterdir()}:
+        return []
+    return sorted(path for path in (directory / EXTENTS).iterdir() if path.is_dir())
+
+
 def model_folders(directory: Path) -> list[Path]:
-    """The folders of all models in a cache directory."""
+    """The same for an engine, to which nothing is there that it cannot read."""
     with suppress(OSError):
-        return sorted(path for path in (directory / EXTENTS).iterdir() if path.is_dir())
+        return list_models(directory)
     return []
 
 

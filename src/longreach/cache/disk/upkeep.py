@@ -15,7 +15,7 @@ from longreach.cache.disk.catalog import Catalog
 from longreach.cache.disk.entries import Entry, entries_of, orphans_of
 from longreach.cache.disk.extent import Extent, read_pages
 from longreach.cache.disk.room import Room, Shelf
-from longreach.cache.disk.store import MODEL_FILE, model_folders
+from longreach.cache.disk.store import MODEL_FILE, list_models, model_folders
 from longreach.cache.pins import Pin
 from longreach.config import DiskCacheConfig
 from longreach.errors import CacheFileError, InvalidRequestError
@@ -36,7 +36,7 @@ class CacheDirectory:
     def __init__(self, config: DiskCacheConfig) -> None:
         self._config = config
         self._shelves = {
-            _model_of(folder): Shelf(Catalog(folder)) for folder in model_folders(config.directory)
+            _model_of(folder): Shelf(Catalog(folder)) for folder in list_models(config.directory)
         }
 
     @property

@@ -10,6 +10,7 @@ import typer
 from longreach.cli.bench_serve import bench_serve
 from longreach.cli.errors import Commands
 from longreach.cli.options import Debug
+from longreach.cli.outputs import output_file
 from longreach.cli.terminal import print_json, stderr_console, stdout_console
 from longreach.errors import InvalidRequestError, UnsupportedError
 
@@ -40,7 +41,9 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Times each is measured.")] = 3,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="The JSON file, else in benchmarks/results/local."),
+        typer.Option(
+            "--output", callback=output_file, help="The JSON file, else in benchmarks/results/local."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON document too.")] = False,
     debug: Debug = False,

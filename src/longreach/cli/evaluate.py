@@ -9,8 +9,19 @@ import typer
 
 from longreach.cli.errors import Commands
 from longreach.cli.options import Debug, DtypeOption, Model, Seed, Sparse, SparseRecall
+from longreach.cli.outputs import output_file
 
 DEFAULT_LENGTHS = "4K,32K,128K"
+
+
+def _picture_file(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Callback of --plot: whether the picture can be drawn, before hours of questions."""
+    if path is not None:
+        from longreach.evals.plot import require_format
+
+        require_format(path, param.name or "")
+    return output_file(param, path)
+
 
 Lengths = Annotated[
     str, typer.Option("--lengths", "-n", help="Prompt lengths: 4K,32K,128K,1M (128K is 131,072).")
@@ -24,11 +35,21 @@ Documents = Annotated[
     typer.Option("--documents", min=1, help="Per length; questions share a document in turn."),
 ]
 Plot = Annotated[
-    Path | None, typer.Option("--plot", help="Write a heat map, length by depth (.png, .svg).")
+    Path | None,
+    typer.Option(
+        "--plot",
+        callback=_picture_file,
+        help="Write a heat map, length by depth (.png, .svg).",
+    ),
 ]
 SaveTo = Annotated[
     Path | None,
-    typer.Option("--json", help="Keep every answer here; the same command goes on where it was."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=output_file,
+        help="Keep every answer in this file; the same command goes on where it was.",
+    ),
 ]
 NoDca = Annotated[
     bool, typer.Option("--no-dca", help="Run the same weights with plain rotary attention.")

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from longreach.cli.flags import with_flags
 from longreach.cli.options import Debug
+from longreach.cli.outputs import require_writable
 from longreach.cli.serve_flags import MODEL_FLAGS, SERVE_FLAGS, SPEED_FLAGS
 from longreach.cli.terminal import stderr_console
 from longreach.errors import InvalidRequestError
@@ -108,6 +109,7 @@ def _output(name: str, *, resume: bool) -> Iterator[Path]:
         if path.exists() and path.stat().st_size and not resume:
             expected = "a new file; --resume goes on with one that is there"
             raise InvalidRequestError("output-file", name, expected)
+        require_writable("output-file", path)
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from longreach.errors import UnsupportedError
+from longreach.errors import InvalidRequestError, UnsupportedError
 from longreach.evals.report import Table, by_depth
 from longreach.evals.runner import Answer
 
 
-def plot_heat_map(answers: Sequence[Answer], path: Path, *, title: str) -> None:
-    """Write the picture, in the format of its suffix. UnsupportedError without matplotlib."""
+def require_format(path: Path, field: str = "path") -> None:
+    """Raises InvalidRequestError for a suffix of no format, UnsupportedError: no matplotlib."""
     try:
-        import matplotlib as mpl
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
         raise UnsupportedError(
             "a heat map needs matplotlib: pip install 'longreach[plot]'"
         ) from error
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.lower().lstrip(".") not in formats:
+        expected = f"a name that ends in one of {', '.join(f'.{name}' for name in formats)}"
+        raise InvalidRequestError(field, str(path), expected)
+
+
+def plot_heat_map(answers: Sequence[Answer], path: Path, *, title: str) -> None:
+    """Write the picture, in the format of its suffix. Raises what `require_format` does."""
+    require_format(path)
+    import matplotlib as mpl
+
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 

@@ -1,5 +1,8 @@
 import pytest
+import typer
 
+from longreach.cli.commands import app
+from longreach.cli.errors import in_flags
 from longreach.errors import InvalidRequestError, LongreachError
 
 
@@ -58,6 +61,40 @@ def test_bad_usage_is_exit_code_2_too(run, line):
 
 
 def test_a_message_names_field_and_range(run, fake_llm):
-    """The one line is the error's own message."""
+    """The one line is the error's own message, with the field as its flag."""
     fake_llm.fail = InvalidRequestError("top_p", 3, "a number in (0, 1]")
-    assert run("generate hello").stderr == "error: top_p is 3: expected a number in (0, 1]\n"
+    assert run("generate hello").stderr == "error: --top-p is 3: expected a number in (0, 1]\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("serve --uvicorn-log-level foo", "--uvicorn-log-level is 'foo': expected one of critical"),
+        ("serve --max-model-len 0", "--max-model-len is '0': "),
+        ("serve --api-key=", "--api-key is "),
+        ("eval needle --tasks riddle", "--tasks is 'riddle': expected some of passkey"),
+        ("eval needle --plot x.foo", "--plot is 'x.foo': expected a name that ends in one of "),
+        ("eval needle --plot x", "--plot is 'x': "),
+        ("eval needle --json .", "--json is '.': expected a file; this is a folder"),
+        ("eval needle --json /proc/none/x.json", "--json is '/proc/none/x.json': expected a file"),
+        ("cache gc --cache-size much", "--cache-size is 'much': "),
+        ("ask . what? --max-model-len much", "--max-model-len is 'much': "),
+    ],
+)
+def test_a_message_names_what_was_typed(run, fake_llm, line, told, tmp_path, monkeypatch):
+    """A flag, not our own word for it; and before a model is loaded or anything is asked."""
+    monkeypatch.setenv("LONGREACH_CACHE", str(tmp_path))
+    result = run(line)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith(f"error: {told}")
+    assert not hasattr(fake_llm, "options")
+
+
+@pytest.mark.parametrize(
+    ("field", "flag"), [("page_size", "--block-size"), ("api_keys", "--api-key"), ("n", "n")]
+)
+def test_settings_have_flags_of_other_names(field, flag):
+    """The engine's word becomes the flag's; what has no flag keeps its name."""
+    command = typer.main.get_command(app).commands["serve"]
+    error = in_flags(InvalidRequestError(field, 0, "at least 1"), command)
+    assert str(error) == f"{flag} is 0: expected at least 1"

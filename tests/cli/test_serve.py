@@ -86,7 +86,7 @@ def test_the_demos_c_is_a_checkpoint(serve, tmp_path):
     assert ok(serve(["-c", str(tmp_path)]))["model"] == str(tmp_path)
     outcome, _ = serve("needle -c lots")
     assert outcome.exit_code == 2
-    assert "max_model_len" in outcome.stderr
+    assert "--max-model-len" in outcome.stderr
 
 
 def test_flags_of_the_server(serve):
@@ -162,9 +162,15 @@ def test_a_config_file_that_cannot_be_obeyed(serve, tmp_path, text):
     ("line", "word"),
     [
         ("no-such-model", "no-such-model"),
-        ("--port 99999", "port"),
-        ("--ssl-keyfile key.pem", "ssl_keyfile"),
-        ("--default-chat-template-kwargs [1]", "default_chat_template_kwargs"),
+        ("--port 99999", "--port"),
+        ("--ssl-keyfile no.pem", "--ssl-keyfile"),
+        ("--ssl-certfile no.pem", "--ssl-certfile"),
+        ("--ssl-ca-certs no.pem", "--ssl-ca-certs"),
+        ("--chat-template no.jinja", "--chat-template"),
+        ("--api-key-file no.txt", "--api-key-file"),
+        (f"--ssl-keyfile {__file__}", "--ssl-certfile is missing"),
+        (f"--ssl-certfile {__file__}", "--ssl-keyfile is missing"),
+        ("--default-chat-template-kwargs [1]", "--default-chat-template-kwargs"),
     ],
 )
 def test_what_cannot_be_is_one_line(serve, line, word):
@@ -223,9 +229,9 @@ def test_where_state_is_kept(serve, tmp_path):
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ("--log-format xml", "log_format"),
-        ("--metrics-prefix 1", "metrics_prefix"),
-        ("--max-prefill-tokens-per-minute 0", "max_prefill_tokens_per_minute"),
+        ("--log-format xml", "--log-format"),
+        ("--metrics-prefix 1", "--metrics-prefix"),
+        ("--max-prefill-tokens-per-minute 0", "--max-prefill-tokens"),
     ],
 )
 def test_flags_of_operation_that_cannot_be(serve, line, word):

@@ -14,15 +14,30 @@ import typer
 from typer.core import TyperGroup
 
 from longreach.cli.terminal import stderr_console
-from longreach.errors import LongreachError
+from longreach.errors import InvalidRequestError, LongreachError
 
 EXIT_UNREAD = 1
 EXIT_CANNOT = 2
 EXIT_STOPPED = 130
 
 
+_COMMAND = "longreach.command"
+_CALLED = {
+    "page_size": "block_size",
+    "api_keys": "api_key",
+    "served_model_names": "served_model_name",
+}
+"""Settings whose flags have names of their own."""
+
+
 class Commands(TyperGroup):
     """A command group that turns errors and Ctrl-C into a line and an exit code."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that was named; its flags are what errors speak of."""
+        found = super().resolve_command(ctx, args)
+        ctx.meta[_COMMAND] = found[1]
+        return found
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
@@ -38,7 +53,7 @@ class Commands(TyperGroup):
         except (LongreachError, OSError) as error:
             if wants_traceback(ctx):
                 raise
-            say_error(error)
+            say_error(in_flags(error, ctx.meta.get(_COMMAND)))
             raise typer.Exit(EXIT_CANNOT) from error
         return result
 
@@ -59,6 +74,21 @@ def remember_debug(ctx: typer.Context, value: bool) -> bool:
     if value:
         ctx.find_root().meta["longreach.debug"] = True
     return value
+
+
+def in_flags(error: Exception, command: Any) -> Exception:
+    """The error in the words of whoever typed the command: a field is named as its flag."""
+    if not isinstance(error, InvalidRequestError):
+        return error
+    name = error.field.replace("-", "_")
+    name = _CALLED.get(name, name)
+    for parameter in getattr(command, "params", ()):
+        flags = [flag for flag in parameter.opts if flag.startswith("--")]
+        if parameter.name == name and flags:
+            if error.value is None:
+                return LongreachError(f"{flags[0]} is missing: expected {error.expected}")
+            return InvalidRequestError(flags[0], error.value, error.expected)
+    return error
 
 
 def say_error(error: BaseException) -> None:

@@ -18,8 +18,9 @@ from longreach.errors import InvalidRequestError
 class Flag:
     """One option. names: its spellings, the first gives it its name in Python.
 
-    type: of one value; many: it may be given several times. default None: the help says what then
-    happens. is_no_op: accepted for those who bring it from elsewhere, and changes nothing.
+    type: of one value; is_file: of a file that has to be there; many: it may be given several
+    times. default None: the help says what then happens. is_no_op: accepted for those who bring it
+    from elsewhere, and changes nothing.
     """
 
     names: tuple[str, ...]
@@ -30,6 +31,7 @@ class Flag:
     panel: str = "Server"
     metavar: str | None = None
     envvar: str | None = None
+    is_file: bool = False
     is_no_op: bool = False
 
     @property
@@ -45,6 +47,8 @@ class Flag:
             help=self.help,
             rich_help_panel=self.panel,
             metavar=self.metavar,
+            exists=self.is_file,
+            dir_okay=not self.is_file,
             envvar=self.envvar,
             show_envvar=True,
             show_default=self.default is not None and not self.is_no_op,

@@ -103,7 +103,7 @@ def model_and_length(model: str | None, length: str) -> tuple[str, int | None]:
     if length == "auto":
         return model or DEFAULT_MODEL, None
     if length[:1].isdigit():
-        return model or DEFAULT_MODEL, parse_length(length)
+        return model or DEFAULT_MODEL, parse_length(length, "max_model_len")
     if model is not None:
         raise InvalidRequestError("max_model_len", length, "a number of tokens, or auto")
     return length, None

@@ -70,6 +70,7 @@ MODEL_FLAGS = (
         names=("--chat-template",),
         help="A Jinja file instead of the model's own template.",
         type=Path,
+        is_file=True,
         panel=_MODEL,
     ),
     Flag(
@@ -168,12 +169,13 @@ SERVER_FLAGS = (
     ),
     Flag(names=("--uds",), help="A unix socket instead of host and port.", metavar="PATH"),
     Flag(names=("--root-path",), help="Path that a proxy puts before ours.", default=""),
-    Flag(names=("--ssl-keyfile",), help="TLS: the key.", type=Path),
-    Flag(names=("--ssl-certfile",), help="TLS: the certificate.", type=Path),
+    Flag(names=("--ssl-keyfile",), help="TLS: the key.", type=Path, is_file=True),
+    Flag(names=("--ssl-certfile",), help="TLS: the certificate.", type=Path, is_file=True),
     Flag(
         names=("--ssl-ca-certs",),
         help="TLS: whose certificates clients must have.",
         type=Path,
+        is_file=True,
     ),
     Flag(
         names=("--sse-keep-alive-interval",),
@@ -224,7 +226,13 @@ ACCESS_FLAGS = (
         envvar="LONGREACH_API_KEY",
         panel=_ACCESS,
     ),
-    Flag(names=("--api-key-file",), help="Keys in a file, one a line.", type=Path, panel=_ACCESS),
+    Flag(
+        names=("--api-key-file",),
+        help="Keys in a file, one a line.",
+        type=Path,
+        is_file=True,
+        panel=_ACCESS,
+    ),
     Flag(
         names=("--max-prefill-tokens-per-minute",),
         help="Prompt tokens that each key may have read; more get 429. Else no limit.",

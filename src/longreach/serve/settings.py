@@ -14,6 +14,7 @@ from longreach.errors import InvalidRequestError
 MIB = 2**20
 LogFormat = Literal["text", "json"]
 LOG_FORMATS = get_args(LogFormat)
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +80,13 @@ class ServerSettings:
         is_name = re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", self.metrics_prefix) is not None
         self._require(is_name, "metrics_prefix", "letters, digits, _ and :, not first a digit")
         self._require(self.log_format in LOG_FORMATS, "log_format", "text or json")
+        is_level = self.uvicorn_log_level in LOG_LEVELS
+        self._require(is_level, "uvicorn_log_level", f"one of {', '.join(LOG_LEVELS)}")
         self._require(self.stored_ttl > 0, "stored_ttl", "seconds, more than 0")
         self._require(all(self.api_keys), "api_keys", "keys that are not empty")
-        paired = (self.ssl_keyfile is None) == (self.ssl_certfile is None)
-        self._require(paired, "ssl_keyfile", "a key together with --ssl-certfile")
+        has_key, has_certificate = self.ssl_keyfile is not None, self.ssl_certfile is not None
+        self._require(has_key or not has_certificate, "ssl_keyfile", "the key of the certificate")
+        self._require(has_certificate or not has_key, "ssl_certfile", "the certificate of the key")
 
     def _require(self, condition: bool, name: str, expected: str) -> None:
         if not condition:

@@ -218,7 +218,7 @@ def _length(text: str) -> int | str:
     """Tokens of "32K"; auto stays as it is."""
     from longreach.evals.lengths import parse_length
 
-    return text if text == "auto" else parse_length(text)
+    return text if text == "auto" else parse_length(text, "max_model_len")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from longreach.cli.bench_serve import bench_serve
-from longreach.cli.errors import Commands
+from longreach.cli.help import App
 from longreach.cli.options import Debug
 from longreach.cli.outputs import output_file
 from longreach.cli.terminal import print_json, stderr_console, stdout_console
@@ -16,7 +16,7 @@ from longreach.errors import InvalidRequestError, UnsupportedError
 
 PEERS = Path("benchmarks", "peers")
 
-app = typer.Typer(cls=Commands, rich_markup_mode="rich")
+app = App()
 
 
 @app.callback(invoke_without_command=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from longreach.cli.cache_view import entry_data, entry_lines, entry_table
-from longreach.cli.errors import Commands
+from longreach.cli.help import App
 from longreach.cli.options import Debug, Json
 from longreach.cli.quantities import parse_bytes, parse_seconds
 from longreach.cli.terminal import print_json, show_bytes, stdout_console
@@ -18,8 +18,7 @@ from longreach.cli.terminal import print_json, show_bytes, stdout_console
 if TYPE_CHECKING:
     from longreach.cache.disk.upkeep import CacheDirectory
 
-app = typer.Typer(
-    cls=Commands,
+app = App(
     no_args_is_help=True,
     help="Prompts that were read and are kept on disk: list, pin, verify, remove.",
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from longreach.cli import (
     bench,
     cache,
@@ -20,14 +18,12 @@ from longreach.cli import (
     version,
 )
 from longreach.cli.ask import command as ask_command
-from longreach.cli.errors import Commands
+from longreach.cli.help import App
 
-app = typer.Typer(
-    cls=Commands,
+app = App(
     name="longreach",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Read a million tokens with the models of the Qwen family on the hardware at hand.\n\n"
@@ -35,6 +31,13 @@ app = typer.Typer(
         "itself with --help."
     ),
 )
+
+
+@app.callback()
+def _longreach(version: version.Version = False) -> None:
+    """What stands before a command."""
+
+
 app.command("demo")(demo.demo)
 app.command("ask")(ask_command.ask)
 app.command("chat")(chat_command.chat)

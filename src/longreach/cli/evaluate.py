@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from longreach.cli.errors import Commands
+from longreach.cli.help import App
 from longreach.cli.options import Debug, DtypeOption, Model, Seed, Sparse, SparseRecall
 from longreach.cli.outputs import output_file
 
@@ -55,10 +55,8 @@ NoDca = Annotated[
     bool, typer.Option("--no-dca", help="Run the same weights with plain rotary attention.")
 ]
 
-app = typer.Typer(
-    cls=Commands,
+app = App(
     no_args_is_help=True,
-    rich_markup_mode="rich",
     help="Measure how well a model finds facts in long texts.",
 )
 

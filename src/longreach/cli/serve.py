@@ -37,7 +37,7 @@ Config = Annotated[
 @with_flags(SERVE_FLAGS)
 def serve(
     model_argument: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", show_default=False, help=MODEL_HELP)
+        str | None, typer.Argument(metavar="MODEL", show_default=False, help=MODEL_HELP)
     ] = None,
     config: Config = None,
     debug: Debug = False,

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from longreach.cache.provenance import DENSE
 from longreach.cli.cache_view import short_age
+from longreach.cli.commands import app
 from support.extents import chain, open_store, read, write
 
 
@@ -84,6 +86,19 @@ def test_show_says_everything_of_one(cache):
     assert chain("document", 6)[-1].hex() in shown
     assert "dense" in shown
     assert cache(["show", document_id()])["tokens"] == 48
+
+
+def test_a_narrow_terminal_still_names_model_and_label(run, cache, directory):
+    """At 60 columns every heading and value of the table is there; words wrap, none is cut."""
+    cache(["pin", document_id(), "--ttl", "8d", "--label", "report.pdf"])
+    words = ["cache", "list", "--cache-dir", str(directory)]
+    outcome = CliRunner().invoke(app, words, env={"COLUMNS": "60"})
+    heading = outcome.stdout.splitlines()[0]
+    columns = ["ID", "MODEL", "TOKENS", "SIZE", "AGE", "USED", "PINNED", "LABEL"]
+    assert heading.split() == columns
+    assert "…" not in outcome.stdout
+    assert any(word in outcome.stdout for word in (" 7d ", " 8d "))
+    assert "tiny" in outcome.stdout
 
 
 def test_pins_come_and_go(cache, directory):

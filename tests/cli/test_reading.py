@@ -31,6 +31,23 @@ def test_a_terminal_gets_a_bar():
     assert "3.0 s left" in out.getvalue()
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 110])
+@pytest.mark.parametrize("title", ["reading", "128K, document 1 of 2, 10 of 400 questions done"])
+def test_a_narrow_terminal_gets_fewer_facts_but_whole_ones(title, width):
+    """How far it is stands everywhere; nothing is cut, and the bar has its place."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width, color_system=None)
+    bar = ReadingBar(console, title, lambda: 0.97).start()
+    bar(500_000, 1_000_000, 0, 3000.0)
+    bar.stop()
+    shown = out.getvalue()
+    assert "500,000/1,000,000 tokens" in shown
+    assert "━" in shown
+    assert "…" not in shown
+    if title == "reading" and width >= 60:
+        assert "50 min 0 s left" in shown
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.042, "42 ms"), (7.31, "7.3 s"), (292, "4 min 52 s"), (7380, "2 h 3 min"), (None, "-")],

@@ -52,6 +52,14 @@ def test_show_reads_the_config_alone(run, folder):
     assert data["kv_bytes_per_token_bf16"] == 2 * 2 * 2 * 2 * 16
 
 
+def test_show_cuts_nothing(run, folder, monkeypatch):
+    """The directory is whole, however long and however narrow the terminal."""
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = run(["show", str(folder)]).stdout
+    assert "…" not in shown
+    assert str(folder) in "".join(shown.split())
+
+
 def test_pull_prints_the_folder(run, monkeypatch, tmp_path):
     """Stdout is the directory, for scripts."""
     from longreach.models import pull

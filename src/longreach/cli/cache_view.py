@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from longreach.cli.models import show_age
@@ -18,9 +18,10 @@ def entry_table(entries: Sequence[Entry], now_s: float) -> Table:
     """One row for each."""
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for column in ("ID", "MODEL", "TOKENS", "SIZE", "AGE", "USED", "PINNED", "LABEL"):
-        table.add_column(column, no_wrap=column not in ("MODEL", "LABEL"), overflow="fold")
+        no_wrap = column not in ("MODEL", "LABEL")
+        table.add_column(column, no_wrap=no_wrap, overflow="fold", min_width=len(column))
     for entry in entries:
         table.add_row(
             entry.id,
@@ -29,7 +30,7 @@ def entry_table(entries: Sequence[Entry], now_s: float) -> Table:
             show_bytes(entry.num_bytes),
             short_age(now_s - entry.created_s),
             short_age(now_s - entry.used_s),
-            pinned_for(entry, now_s),
+            pinned_for(entry, now_s, short_age),
             entry.label,
         )
     return table
@@ -76,12 +77,12 @@ def entry_data(entry: Entry) -> dict[str, Any]:
     }
 
 
-def pinned_for(entry: Entry, now_s: float) -> str:
+def pinned_for(entry: Entry, now_s: float, written: Callable[[float], str] = show_seconds) -> str:
     """How long it stays, for people."""
     if not entry.pins:
         return "-"
     end_s = _until(entry)
-    return "for ever" if end_s is None else f"{show_seconds(end_s - now_s)} more"
+    return "for ever" if end_s is None else written(end_s - now_s)
 
 
 def _until(entry: Entry) -> float | None:

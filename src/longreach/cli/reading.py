@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from rich.console import Console
@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from longreach.cli.terminal import show_bytes, show_rate, show_seconds
 
+FRAME_WIDTH = 10
+"""Of the spinner, the shortest bar and the gaps."""
 LINE_EVERY_SHARE = 0.1
 LINE_EVERY_S = 5.0
 
@@ -20,6 +22,15 @@ def resident_bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def leading(pieces: Sequence[str], separator: str, width: int) -> str:
+    """As many of the first pieces, joined, as have room; the first one always."""
+    for count in range(len(pieces), 1, -1):
+        joined = separator.join(pieces[:count])
+        if len(joined) <= width:
+            return joined
+    return pieces[0]
 
 
 class ReadingBar:
@@ -50,7 +61,7 @@ class ReadingBar:
         if self.console.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=None),
                 TextColumn("{task.fields[facts]}"),
                 console=self.console,
@@ -58,7 +69,8 @@ class ReadingBar:
                 expand=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self.title, total=None, facts="")
+            title, facts = self._fitting("")
+            self._task = self._bar.add_task(title, total=None, facts=facts)
         return self
 
     def stop(self) -> None:
@@ -70,22 +82,33 @@ class ReadingBar:
         """Tokens read so far (cached ones included), of how many, and the seconds left."""
         facts = self._facts(processed, total, cached, eta_s)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=processed, total=total, facts=facts)
+            title, text = self._fitting(*facts)
+            self._bar.update(
+                self._task, description=title, completed=processed, total=total, facts=text
+            )
         else:
-            self._line(processed, total, facts)
+            self._line(processed, total, " · ".join(facts))
 
-    def _facts(self, processed: int, total: int, cached: int, eta_s: float | None) -> str:
+    def _fitting(self, first: str, *others: str) -> tuple[str, str]:
+        """The title, and facts beside it: whole ones, as many as the terminal has room for."""
+        room = self.console.width - FRAME_WIDTH
+        title = leading(self.title.split(", "), ", ", room - len(first))
+        return title, leading([first, *others], " · ", room - len(title))
+
+    def _facts(self, processed: int, total: int, cached: int, eta_s: float | None) -> list[str]:
+        """What a person wants to know first comes first."""
         elapsed = time.perf_counter() - self._began_s
         rate = (processed - cached) / elapsed if elapsed > 0 and processed > cached else None
         recall = self.recall()
-        parts = [f"{processed:,}/{total:,} tokens", show_rate(rate)]
+        parts = [f"{processed:,}/{total:,} tokens"]
         if eta_s:
             parts.append(f"{show_seconds(eta_s)} left")
+        parts.append(show_rate(rate))
         if self._shows_memory:
             parts.append(show_bytes(resident_bytes()))
         if recall is not None:
             parts.append(f"recall {recall:.3f}")
-        return " · ".join(parts)
+        return parts
 
     def _line(self, processed: int, total: int, facts: str) -> None:
         """Without a terminal: a line for every tenth of the prompt, five seconds apart at least."""

@@ -35,7 +35,7 @@ def show(model: ModelArgument = "needle", json: Json = False, debug: Debug = Fal
 
     table = Table(box=None, show_header=False, padding=(0, 2), title=model, title_justify="left")
     table.add_column(style="dim")
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in facts.items():
         table.add_row(name.replace("_", " "), written(name, value))
     stdout_console().print(table)

@@ -41,3 +41,12 @@ def test_without_colour_nothing_is_lost(run, fake_llm, monkeypatch):
     """NO_COLOR and a pipe give plain text without escape codes."""
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in run("demo --tokens 4K --no-dense").stdout
+
+
+def test_measuring_dense_is_seen(run, fake_llm, monkeypatch):
+    """A line on a pipe; on a terminal one that moves, and is gone before the summary."""
+    assert "measuring dense attention at" in run("demo --tokens 60K").stdout
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown = run("demo --tokens 60K").stdout
+    assert "measuring dense attention" in shown
+    assert "\x1b[2K" in shown.rpartition("measuring dense")[2]

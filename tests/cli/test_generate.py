@@ -49,6 +49,14 @@ def test_a_file_without_text_is_one_line(run, fake_llm, tmp_path, command, conte
     assert "book.txt" in result.stderr
     assert problem in result.stderr
     assert not hasattr(fake_llm, "options")
+def test_an_answer_that_was_cut_is_said_to_be(run, fake_llm):
+    """On stderr, for a pipe as well: half an answer looks like a whole one."""
+    question = ["generate", "The pass key is 28884. What is the pass key?"]
+    assert "cut" not in run(question).stderr
+    fake_llm.ends = "length"
+    result = run(question)
+    assert "the answer was cut after" in result.stderr
+    assert "cut" not in result.stdout
 
 
 def test_json_has_text_and_metrics(run, fake_llm):

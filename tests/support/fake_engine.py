@@ -34,11 +34,12 @@ def shared(a, b):
 
 @dataclass
 class FakeEngine:
-    """Answers in two pieces. `blind`: finds nothing. `fail`: raises this instead."""
+    """Answers in two pieces. `blind`: finds nothing. `fail`: raises this instead. `ends`: why."""
 
     blind: bool = False
     fail: BaseException | None = None
     density: float = 0.1
+    ends: str = "stop"
     prompts: list = field(default_factory=list)
 
     def generate_requests(self, requests, *, progress=None):
@@ -67,7 +68,8 @@ class FakeEngine:
         )
         answer = "I do not know." if self.blind else self._look_up(text)
         for piece, done in ((answer[:5], False), (answer[5:], True)):
-            output = CompletionOutput(index=0, text=piece, token_ids=(1,))
+            reason = self.ends if done else None
+            output = CompletionOutput(index=0, text=piece, token_ids=(1,), finish_reason=reason)
             yield RequestOutput(
                 request_id="0",
                 prompt=None,

@@ -101,8 +101,7 @@ def open_backend(
 
     if base_url is not None:
         return HttpBackend(base_url, api_key=api_key, model=model)
-    with screen.err.status(f"loading {model or DEFAULT_MODEL}"):
-        return LocalBackend(load_llm(model or DEFAULT_MODEL))
+    return LocalBackend(load_llm(model or DEFAULT_MODEL))
 
 
 def hold_conversation(session: Session, backend: Backend, screen: Screen) -> None:

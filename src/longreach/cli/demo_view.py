@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
+from rich.status import Status
 from rich.table import Table
 
 from longreach.cli.reading import ReadingBar
-from longreach.cli.terminal import show_bytes, show_rate, show_seconds
+from longreach.cli.terminal import show_bytes, show_rate, show_seconds, waiting
 from longreach.evals.demo import Asked, DemoResult
 from longreach.evals.lengths import show_length
 from longreach.evals.needle import Document, Question
@@ -23,7 +24,7 @@ class TerminalView:
         self, console: Console, model: str, recall: Callable[[], float | None] = lambda: None
     ) -> None:
         self.console, self.model, self.recall = console, model, recall
-        self._bar: ReadingBar | None = None
+        self._bar: ReadingBar | Status | None = None
 
     def on_document(self, document: Document) -> None:
         """What is hidden where."""
@@ -48,7 +49,7 @@ class TerminalView:
 
     def on_progress(self, processed: int, total: int, cached: int, eta_s: float | None) -> None:
         """Move the bar. Cached prompts are done before a bar is worth showing."""
-        if self._bar is not None and 2 * cached < total:
+        if isinstance(self._bar, ReadingBar) and 2 * cached < total:
             self._bar(processed, total, cached, eta_s)
 
     def on_answer(self, asked: Asked, index: int) -> None:
@@ -59,10 +60,13 @@ class TerminalView:
         self.console.print(f"[dim]{_cost(asked, index)}[/dim]")
 
     def on_dense_start(self, lengths: Sequence[int]) -> None:
-        """Say what takes a moment now."""
+        """Say what takes a moment now, and on a terminal that it goes on."""
         names = " and ".join(show_length(length) for length in lengths)
-        self.console.print()
-        self.console.print(f"[dim]measuring dense attention at {names} tokens ...[/dim]")
+        what = f"measuring dense attention at {names} tokens"
+        if not self.console.is_terminal:
+            self.console.print(f"\n{what} ...")
+        self._bar = waiting(what, self.console)
+        self._bar.start()
 
     def close(self) -> None:
         """Take the bar away."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from longreach.cli.terminal import waiting
 from longreach.evals.reader import Messages, Reader
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ class Opened:
 
 
 def load_llm(model: str, **options: Any) -> LLM:
-    """The engine, with LLM's own defaults for whatever is not given."""
-    from longreach.engine.llm import LLM
+    """The engine, with LLM's own defaults for whatever is not given; a terminal shows it load."""
+    with waiting(f"loading {model}"):
+        from longreach.engine.llm import LLM
 
-    return LLM(model, **options)
+        return LLM(model, **options)
 
 
 def open_reader(model: str, *, max_tokens: int, dca: bool = True, **options: Any) -> Opened:

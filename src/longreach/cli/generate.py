@@ -100,6 +100,8 @@ def answer(engine: TextEngine, request: PromptRequest, *, as_json: bool) -> None
     else:
         sys.stdout.write("\n")
         status.print(figures(last), style="dim", soft_wrap=True)
+        if last.outputs[0].finish_reason == "length":
+            status.print(cut_line(last.metrics.num_generated_tokens), soft_wrap=True)
 
 
 def as_data(text: str, output: RequestOutput) -> dict[str, Any]:
@@ -110,6 +112,13 @@ def as_data(text: str, output: RequestOutput) -> dict[str, Any]:
         "prompt_tokens": len(output.prompt_token_ids),
         "metrics": asdict(output.metrics),
     }
+
+
+def cut_line(num_tokens: int) -> str:
+    """Why the answer ends where it ends."""
+    return (
+        f"the answer was cut after {num_tokens:,} tokens: --max-tokens, or the context, is used up"
+    )
 
 
 def figures(output: RequestOutput) -> str:

@@ -73,6 +73,12 @@ class ReadingBar:
             self._task = self._bar.add_task(title, total=None, facts=facts)
         return self
 
+    def answering(self) -> None:
+        """The prompt is read; its answer is being written, for nobody knows how long."""
+        if self._bar is not None and self._task is not None:
+            title, text = self._fitting("answering")
+            self._bar.update(self._task, description=title, facts=text)
+
     def stop(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
@@ -103,7 +109,8 @@ class ReadingBar:
         parts = [f"{processed:,}/{total:,} tokens"]
         if eta_s:
             parts.append(f"{show_seconds(eta_s)} left")
-        parts.append(show_rate(rate))
+        if rate is not None:
+            parts.append(show_rate(rate))
         if self._shows_memory:
             parts.append(show_bytes(resident_bytes()))
         if recall is not None:

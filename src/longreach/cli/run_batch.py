@@ -18,7 +18,7 @@ from longreach.cli.flags import with_flags
 from longreach.cli.options import Debug
 from longreach.cli.outputs import require_writable
 from longreach.cli.serve_flags import MODEL_FLAGS, SERVE_FLAGS, SPEED_FLAGS
-from longreach.cli.terminal import stderr_console
+from longreach.cli.terminal import stderr_console, waiting
 from longreach.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -58,18 +58,12 @@ def run_batch(
       cat requests.jsonl | longreach run-batch -i - -o - --model ./Qwen2.5-7B-Instruct-1M
     """
     status = stderr_console()
-    with (
-        _input(input_file) as source,
-        _output(output_file, resume=resume) as output,
-        _progress() as report,
-    ):
-        counts = answer_file(source, output, values, report)
+    with _input(input_file) as source, _output(output_file, resume=resume) as output:
+        counts = answer_file(source, output, values)
     status.print(f"{counts.num_completed} answered, {counts.num_failed} failed")
 
 
-def answer_file(
-    source: Path, output: Path, values: Mapping[str, Any], report: Report
-) -> BatchCounts:
+def answer_file(source: Path, output: Path, values: Mapping[str, Any]) -> BatchCounts:
     """Load the model that the flags name, and run the file. The heavy part of the command."""
     from longreach.cli.serve import load_engine, model_and_length, server_settings
     from longreach.models.registry import resolve_model
@@ -79,9 +73,11 @@ def answer_file(
     model, length = model_and_length(values["model"], values["max_model_len"])
     usual = {flag.name: [] if flag.many else flag.default for flag in SERVE_FLAGS}
     settings = server_settings(model, resolve_model(model), {**usual, **values})
-    engine = load_engine(model, length, values)
+    with waiting(f"loading {model}"):
+        engine = load_engine(model, length, values)
     try:
-        return asyncio.run(run_file(engine, settings, source, output, report=report))
+        with _progress() as report:
+            return asyncio.run(run_file(engine, settings, source, output, report=report))
     finally:
         engine.close()
 

@@ -74,8 +74,8 @@ def load_engine(
     model: str, max_model_len: int | None, values: Mapping[str, Any]
 ) -> AsyncTextEngine:
     """The engine. Everything heavy is imported here, in the thread that loads."""
-    from longreach.cli.engine import load_llm
     from longreach.engine.async_engine import AsyncEngine
+    from longreach.engine.llm import LLM
     from longreach.engine.waiting_room import QueueLimits
     from longreach.text import ChatTemplate
 
@@ -84,7 +84,7 @@ def load_engine(
         max_num_queued_tokens=values["max_num_queued_tokens"],
     )
     disk_cache = disk_cache_of(values) if "cache_dir" in values else None
-    llm = load_llm(model, disk_cache=disk_cache, **engine_options(values, max_model_len))
+    llm = LLM(model, disk_cache=disk_cache, **engine_options(values, max_model_len))
     path: Path | None = values["chat_template"]
     if path is None:
         template = llm.chat_template

@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
 
 MAX_WIDTH = 110
 
@@ -25,6 +27,11 @@ def _console(*, stderr: bool) -> Console:
     console = Console(stderr=stderr, highlight=False)
     console.width = min(console.width, MAX_WIDTH)
     return console
+
+
+def waiting(what: str, console: Console | None = None) -> Status:
+    """A line on a terminal while something takes a moment, gone at its end; nothing elsewhere."""
+    return (console or stderr_console()).status(escape(what))
 
 
 def print_json(data: Any) -> None:

@@ -63,7 +63,9 @@ def test_a_part_has_a_bar_of_its_own():
     with TerminalView(place).part("part 2 of 5") as view:
         view.progress(10, 100, 0, 1.0)
         view.show(Piece("not in this part"))
+        assert "answering" not in place.err.file.getvalue()
     assert "part 2 of 5" in place.err.file.getvalue()
+    assert "answering" in place.err.file.getvalue()
     assert place.out.file.getvalue() == ""
 
 

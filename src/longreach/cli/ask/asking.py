@@ -22,10 +22,13 @@ def ask_question(
     history: earlier turns. Raises DocumentsTooLongError where documents do not fit and nobody says
     how to read them, or where the conversation does not fit any more.
     """
-    prompt = asker.prompt(question, history)
+    with view.waiting("counting tokens"):
+        prompt = asker.prompt(question, history)
     if asker.fits(prompt):
         length, limit = len(prompt.token_ids), asker.llm.max_model_len
-        view.note(forecast_line(asker.llm.model, length, limit, asker.forecast(prompt)))
+        with view.waiting("looking for what was read before"):
+            forecast = asker.forecast(prompt)
+        view.note(forecast_line(asker.llm.model, length, limit, forecast))
         with view.answering() as place:
             reading = asker.read(prompt, show=place.show, progress=place.progress)
         return answer_of(question, asker.documents, [reading])

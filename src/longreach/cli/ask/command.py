@@ -26,13 +26,13 @@ from longreach.cli.options import (
 )
 from longreach.cli.quantities import parse_seconds
 from longreach.errors import InvalidRequestError
+from longreach.cli.terminal import waiting
 
 if TYPE_CHECKING:
     from longreach.cli.ask.arguments import Asked
     from longreach.cli.ask.asker import Asker
     from longreach.cli.chat.screen import Screen
     from longreach.documents.collection import Collection
-    from longreach.engine.llm import LLM
 
 MAX_MODEL_LEN_HELP = "Most tokens of a prompt and its answer: 32K, 1M, or auto."
 
@@ -100,6 +100,7 @@ def ask(
     from longreach.cli.ask.arguments import parse_words
     from longreach.cli.ask.asker import Asker
     from longreach.cli.chat.screen import Screen
+    from longreach.cli.engine import load_llm
 
     disk_cache = disk_cache_of(values)
     if pin is not None and disk_cache is None:
@@ -127,7 +128,7 @@ def ask(
     with _timed(timings, "documents_s"):
         collection = read_collection(asked, screen)
     with _timed(timings, "load_s"):
-        llm = load_model(model, screen, options)
+        llm = load_llm(model, **options)
     try:
         asker = Asker(llm=llm, documents=collection.documents, settings=settings)
         if asked.question is None:
@@ -143,18 +144,10 @@ def read_collection(asked: Asked, screen: Screen) -> Collection:
     from longreach.cli.ask.show import documents_line
     from longreach.documents import read_paths
 
-    with screen.err.status("reading files"):
+    with waiting("reading files", screen.err):
         collection = read_paths(asked.paths)
     screen.note(documents_line(collection.documents, collection.skipped))
     return collection
-
-
-def load_model(model: str, screen: Screen, options: dict[str, Any]) -> LLM:
-    """The model, loaded."""
-    from longreach.cli.engine import load_llm
-
-    with screen.err.status(f"loading {model}"):
-        return load_llm(model, **options)
 
 
 def answer_once(

@@ -53,9 +53,10 @@ def ask_beyond_window(
 
 def _ask_pages(asker: Asker, prompt: DocumentPrompt, question: str, view: View) -> Answer:
     room = room_for_documents(asker.llm, question, asker.settings.max_tokens)
-    selection = best_pages(
-        asker.documents, question, num_tokens=room, count=token_counter(asker.llm)
-    )
+    with view.waiting("searching the pages"):
+        selection = best_pages(
+            asker.documents, question, num_tokens=room, count=token_counter(asker.llm)
+        )
     if not selection.excerpt.documents:
         raise asker.too_long(prompt, _NO_ROOM)
     num_read = len(selection.scores)
@@ -77,7 +78,8 @@ def _ask_pages(asker: Asker, prompt: DocumentPrompt, question: str, view: View) 
 def _ask_parts(asker: Asker, question: str, view: View) -> Answer:
     longest = part_question(question, 999, 999)
     room = room_for_documents(asker.llm, longest, asker.settings.max_tokens)
-    parts = plan_parts(asker.documents, num_tokens=room, count=token_counter(asker.llm))
+    with view.waiting("cutting the documents into parts"):
+        parts = plan_parts(asker.documents, num_tokens=room, count=token_counter(asker.llm))
     readings: list[Reading] = []
     for number, part in enumerate(parts, start=1):
         asked = part_question(question, number, len(parts))
@@ -94,7 +96,8 @@ def _join(
     asker: Asker, question: str, parts: Sequence[Excerpt], readings: Sequence[Reading], view: View
 ) -> list[Reading]:
     """Rounds of joining, until one answer is left; what no part supports is left out."""
-    answers = _supported(question, parts, readings)
+    with view.waiting("looking up what the parts say"):
+        answers = _supported(question, parts, readings)
     count = token_counter(asker.llm)
     done: list[Reading] = []
     while True:

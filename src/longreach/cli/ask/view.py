@@ -13,6 +13,7 @@ from longreach.cli.ask.settings import OverLength
 from longreach.cli.chat.backend import Event
 from longreach.cli.chat.screen import Screen
 from longreach.cli.reading import ReadingBar
+from longreach.cli.terminal import waiting
 
 if TYPE_CHECKING:
     from longreach.engine.protocol import ProgressCallback
@@ -42,6 +43,10 @@ class View(Protocol):
         """Ask how to read documents beyond the window; None where there is nobody to ask."""
         ...
 
+    def waiting(self, what: str) -> AbstractContextManager[object]:
+        """Say that something takes a moment."""
+        ...
+
     def answering(self) -> AbstractContextManager[Place]:
         """A place for the answer."""
         ...
@@ -60,7 +65,7 @@ class BarPlace:
 
     def show(self, event: Event) -> None:
         """The first piece ends the reading."""
-        self.bar.stop()
+        self.bar.answering()
 
 
 class TerminalView:
@@ -100,6 +105,10 @@ class TerminalView:
             for how in OverLength:
                 if how.value.startswith(reply):
                     return how
+
+    def waiting(self, what: str) -> AbstractContextManager[object]:
+        """See `View`."""
+        return waiting(what, self._screen.err)
 
     def answering(self) -> AbstractContextManager[Place]:
         """See `View`."""

@@ -17,6 +17,15 @@ def test_needle_prints_both_tables(run, fake_llm):
     assert "recall min" in result.stdout
 
 
+def test_tasks_are_named_as_the_tables_name_them(run, fake_llm):
+    """number-key, as printed, or number_key."""
+    for name in ("number-key", "number_key"):
+        result = run(f"eval needle --lengths 1K --questions 2 --documents 1 --tasks {name}")
+        assert result.exit_code == 0, result.output
+        assert "number-key" in result.stdout
+        assert "single" not in result.stdout
+
+
 def test_answers_are_kept_and_not_asked_twice(run, fake_llm, tmp_path):
     """The same command a second time asks nothing and prints the same tables."""
     line = f"eval needle --lengths 1K --questions 4 --json {tmp_path / 'r.json'}"

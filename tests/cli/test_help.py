@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from longreach.cli.commands import app
 from longreach.cli.help import paragraphs
+from longreach.evals.needle import DEFAULT_KINDS, KINDS
 
 
 def walk(command, words=()):
@@ -53,3 +54,27 @@ def test_the_version_is_an_option_too(run):
     """As the first line of the command."""
     first = run("version").stdout.splitlines()[0]
     assert run("--version").stdout == f"{first}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_everything_is_explained(name):
+    """Every command, argument and option says what it is."""
+    command = COMMANDS[name]
+    assert command.help
+    assert [p.name for p in command.params if not getattr(p, "help", None)] == []
+
+
+def test_help_is_true(run):
+    """What exists is listed, what an option does here is said, not what it does elsewhere."""
+    needle, passkey, batch = (
+        " ".join(run(f"{name} --help").stdout.replace("│", " ").split())
+        for name in ("eval needle", "eval passkey", "run-batch")
+    )
+    for kind in KINDS:
+        assert kind.replace("_", "-") in needle
+    assert set(KINDS) - set(DEFAULT_KINDS) == {"hex_key"}
+    assert "Else all but hex-key" in needle
+    assert "else 100 up to 32K" not in passkey
+    assert "[default: 10" in passkey
+    assert "MODEL" not in batch.replace("$", "")
+    assert "--json FILE" in needle

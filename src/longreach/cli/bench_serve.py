@@ -21,12 +21,17 @@ METRICS = "ttft,tpot,itl,e2el"
 
 def bench_serve(
     base_url: Annotated[
-        str, typer.Option("--base-url", help="Any server that speaks OpenAI's API.")
+        str,
+        typer.Option(
+            "--base-url", help="Any server that speaks OpenAI's API, with or without /v1."
+        ),
     ] = "http://127.0.0.1:8000",
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Else the first that the server lists.")
     ] = None,
-    api_key: Annotated[str | None, typer.Option("--api-key", envvar="OPENAI_API_KEY")] = None,
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", envvar="OPENAI_API_KEY", help="Of the server.")
+    ] = None,
     backend: Annotated[
         str, typer.Option("--backend", help="openai-chat, or openai for text completions.")
     ] = "openai-chat",
@@ -39,7 +44,9 @@ def bench_serve(
     output_len: Annotated[
         int, typer.Option("--random-output-len", min=1, help="Tokens of an answer, at most.")
     ] = 128,
-    num_prompts: Annotated[int, typer.Option("--num-prompts", min=1)] = 100,
+    num_prompts: Annotated[
+        int, typer.Option("--num-prompts", min=1, help="Requests in all.")
+    ] = 100,
     request_rate: Annotated[
         float, typer.Option("--request-rate", help="Mean arrivals a second; inf: all at once.")
     ] = float("inf"),
@@ -49,7 +56,7 @@ def bench_serve(
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Answers of full length, where a server can.")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws prompts and arrivals.")] = 0,
     percentile_metrics: Annotated[
         str, typer.Option("--percentile-metrics", help=f"Some of {METRICS}.")
     ] = METRICS,
@@ -59,7 +66,9 @@ def bench_serve(
     save_result: Annotated[
         bool, typer.Option("--save-result", help="Keep the figures as a JSON file.")
     ] = False,
-    result_dir: Annotated[Path, typer.Option("--result-dir", help="Where.")] = Path(),
+    result_dir: Annotated[
+        Path, typer.Option("--result-dir", help="Where --save-result keeps it.")
+    ] = Path(),
     result_filename: Annotated[
         str | None, typer.Option("--result-filename", help="Else made of rate, model and date.")
     ] = None,

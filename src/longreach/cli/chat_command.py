@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longreach.cli.errors import EXIT_STOPPED
-from longreach.cli.options import MODEL_HELP, Debug, SamplingSeed
+from longreach.cli.options import MODEL_HELP, Debug, MaxTokens, SamplingSeed
 from longreach.errors import InvalidRequestError, LongreachError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def chat(
         typer.Option("--doc", metavar="FILE", help="A text that the questions are about."),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", help="A system message.")] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1)] = 2048,
+    max_tokens: MaxTokens = 2048,
     temperature: Annotated[
         float | None, typer.Option("--temperature", help="0: greedy. [default: the model's own]")
     ] = None,

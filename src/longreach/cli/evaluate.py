@@ -30,6 +30,7 @@ Questions = Annotated[
     int | None,
     typer.Option("--questions", min=1, help="Per length, else 100 up to 32K, 40 up to 128K, 50."),
 ]
+Keys = Annotated[int, typer.Option("--questions", min=1, help="Per length, each in a new text.")]
 Documents = Annotated[
     int | None,
     typer.Option("--documents", min=1, help="Per length; questions share a document in turn."),
@@ -68,7 +69,12 @@ def needle(
     questions: Questions = None,
     documents: Documents = None,
     kinds: Annotated[
-        str | None, typer.Option("--tasks", help="Some of the tasks, separated by commas.")
+        str | None,
+        typer.Option(
+            "--tasks",
+            help="Some, separated by commas, of passkey, single, number-key, hex-key, word-value, "
+            "multi-value, multi-query. Else all but hex-key.",
+        ),
     ] = None,
     haystack: Annotated[
         str, typer.Option("--haystack", help="real, pages (real, with page numbers) or repeated.")
@@ -105,7 +111,7 @@ def needle(
         lengths=lengths,
         questions=questions,
         documents=documents,
-        kinds=tuple(kinds.split(",")) if kinds else DEFAULT_KINDS,
+        kinds=tuple(kinds.replace("-", "_").split(",")) if kinds else DEFAULT_KINDS,
         haystack=haystack,
         sparse=sparse,
         sparse_recall=sparse_recall,
@@ -120,7 +126,7 @@ def needle(
 def passkey(
     model: Model = "needle",
     lengths: Lengths = DEFAULT_LENGTHS,
-    questions: Questions = 10,
+    questions: Keys = 10,
     sparse: Sparse = "adaptive",
     sparse_recall: SparseRecall = 0.95,
     no_dca: NoDca = False,

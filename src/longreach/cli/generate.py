@@ -12,6 +12,7 @@ from longreach.cli.options import (
     Debug,
     DtypeOption,
     Json,
+    MaxTokens,
     Model,
     Quantization,
     SamplingSeed,
@@ -36,9 +37,11 @@ def generate(
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the text as it is, without the chat template.")
     ] = False,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1)] = 256,
+    max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
-    top_p: Annotated[float, typer.Option("--top-p")] = 1.0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", help="Draw from the likeliest tokens of this mass.")
+    ] = 1.0,
     seed: SamplingSeed = None,
     sparse: Sparse = "adaptive",
     sparse_recall: SparseRecall = 0.95,

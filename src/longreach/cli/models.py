@@ -65,11 +65,14 @@ def remove(
 
 
 def show_running(
-    base_url: Annotated[str, typer.Option("--base-url", help="The server.")] = (
-        "http://127.0.0.1:8000/v1"
-    ),
+    base_url: Annotated[
+        str, typer.Option("--base-url", help="The server, with or without /v1.")
+    ] = ("http://127.0.0.1:8000/v1"),
     api_key: Annotated[
-        str | None, typer.Option("--api-key", envvar=["LONGREACH_API_KEY", "OPENAI_API_KEY"])
+        str | None,
+        typer.Option(
+            "--api-key", envvar=["LONGREACH_API_KEY", "OPENAI_API_KEY"], help="Of the server."
+        ),
     ] = None,
     json: Json = False,
     debug: Debug = False,

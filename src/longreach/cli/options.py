@@ -20,6 +20,7 @@ Debug = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Draws the documents and the needles.")]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Of the answer, at most.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0: greedy.")]
 SamplingSeed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Draws the same answer again.")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longreach.cli.flags import with_flags
-from longreach.cli.options import Debug
+from longreach.cli.options import MODEL_HELP, Debug
 from longreach.cli.outputs import require_writable
 from longreach.cli.serve_flags import MODEL_FLAGS, SERVE_FLAGS, SPEED_FLAGS
 from longreach.cli.terminal import stderr_console, waiting
@@ -37,7 +38,15 @@ Resume = Annotated[
 ]
 
 
-@with_flags((*MODEL_FLAGS, *SPEED_FLAGS))
+_HELP = {
+    "model": f"{MODEL_HELP} Else needle.",
+    "served_model_name": "The name that requests use; several times: several names. Else --model.",
+}
+FLAGS = [replace(f, help=_HELP.get(f.name, f.help)) for f in (*MODEL_FLAGS, *SPEED_FLAGS)]
+"""Those of serve, which has the model as an argument, too."""
+
+
+@with_flags(FLAGS)
 def run_batch(
     input_file: InputFile,
     output_file: OutputFile,

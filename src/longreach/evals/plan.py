@@ -60,7 +60,8 @@ class EvalPlan:
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown or not self.kinds:
-            raise InvalidRequestError("kinds", ",".join(self.kinds), f"some of {', '.join(KINDS)}")
+            names = ", ".join(KINDS)
+            raise InvalidRequestError("kinds", ",".join(self.kinds), f"some of {names}")
 
     def documents(self) -> Iterator[DocumentPlan]:
         """Every document, shortest first."""

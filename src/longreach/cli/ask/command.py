@@ -17,6 +17,7 @@ from longreach.cli.options import (
     Debug,
     DtypeOption,
     Json,
+    MaxTokens,
     Model,
     Quantization,
     SamplingSeed,
@@ -49,9 +50,7 @@ def ask(
         bool, typer.Option("--interactive", "-i", help="Ask question after question.")
     ] = False,
     model: Model = "needle",
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Of the answer, at most.")
-    ] = 512,
+    max_tokens: MaxTokens = 512,
     temperature: Temperature = 0.0,
     seed: SamplingSeed = None,
     over_length: Annotated[

@@ -77,11 +77,23 @@ def test_importing_is_light():
     assert run.stdout.strip() == "[]"
 
 
-def test_help_is_light():
-    """`longreach --help` does not wait for torch."""
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--help",
+        "serve --help",
+        "list",
+        "cache list --cache-dir nowhere",
+        "generate hello --model ./nowhere",
+        "show ./nowhere",
+        "serve ./nowhere",
+    ],
+)
+def test_what_needs_no_torch_does_not_wait_for_it(line):
+    """Help, lists, and names of models that are not there."""
     code = (
         "import sys\nfrom longreach.cli.commands import app\n"
-        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"try:\n    app({line.split()})\nexcept SystemExit:\n    pass\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

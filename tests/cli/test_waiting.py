@@ -6,6 +6,7 @@ from longreach.cli import serve
 from longreach.cli.engine import load_llm, open_reader
 from longreach.cli.run_batch import answer_file
 from longreach.engine import llm as module
+from longreach.models import registry
 
 
 class Loaded:
@@ -19,6 +20,7 @@ class Loaded:
 def err(monkeypatch, capsys):
     """Do something on a terminal, or not: what stderr then holds; stdout has to be empty."""
     monkeypatch.setattr(module, "LLM", Loaded)
+    monkeypatch.setattr(registry, "resolve_model", lambda model: None)
 
     def call(do, *, is_terminal):
         if is_terminal:

@@ -11,19 +11,35 @@ disk/           pages that outlive the process, as files
 page_bytes.py   pages of a pool as bytes
 disk_tier.py    what of the pool goes to disk, and comes back
 kv_cache.py     the facade that the engine uses; one PageTable per request
+
+What needs torch is imported at its first use: `longreach cache` looks at files alone.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from longreach.cache.cached_prefix import CachedPrefix
 from longreach.cache.disk import ExtentStore, Part
 from longreach.cache.hashing import HashChain, fingerprint
-from longreach.cache.kv_cache import CacheStats, KVCache
-from longreach.cache.page_bytes import layout_of
-from longreach.cache.pages import KeyRuns, PageAllocator, slots_of
 from longreach.cache.pins import Pin, Pins, salt_tag
-from longreach.cache.pool import KVPool
 from longreach.cache.prefix import PrefixIndex
 from longreach.cache.provenance import DENSE, Provenance
-from longreach.cache.table import PageTable
+
+if TYPE_CHECKING:
+    from longreach.cache.kv_cache import CacheStats, KVCache
+    from longreach.cache.page_bytes import layout_of
+    from longreach.cache.pages import KeyRuns, PageAllocator, slots_of
+    from longreach.cache.pool import KVPool
+    from longreach.cache.table import PageTable
+
+_HEAVY = {
+    "kv_cache": ("CacheStats", "KVCache"),
+    "page_bytes": ("layout_of",),
+    "pages": ("KeyRuns", "PageAllocator", "slots_of"),
+    "pool": ("KVPool",),
+    "table": ("PageTable",),
+}
+_HOMES = {name: module for module, names in _HEAVY.items() for name in names}
 
 __all__ = [
     "DENSE",
@@ -46,3 +62,12 @@ __all__ = [
     "salt_tag",
     "slots_of",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a name that needs torch, once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

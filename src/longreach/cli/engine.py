@@ -26,7 +26,13 @@ class Opened:
 
 
 def load_llm(model: str, **options: Any) -> LLM:
-    """The engine, with LLM's own defaults for whatever is not given; a terminal shows it load."""
+    """The engine, with LLM's own defaults for whatever is not given; a terminal shows it load.
+
+    A name that is no model is told at once, before the imports.
+    """
+    from longreach.models.registry import resolve_model
+
+    resolve_model(model)
     with waiting(f"loading {model}"):
         from longreach.engine.llm import LLM
 

@@ -23,10 +23,11 @@ def show(model: ModelArgument = "needle", json: Json = False, debug: Debug = Fal
 
       longreach show Qwen/Qwen2.5-7B-Instruct-1M --json
     """
-    from longreach.models.loader import load_config
     from longreach.models.registry import resolve_model
 
-    folder = resolve_model(model)
+    folder = resolve_model(model)  # before the import of torch: a wrong name is told at once
+    from longreach.models.loader import load_config
+
     facts = describe(load_config(folder), folder)
     if json:
         print_json(facts)

@@ -77,6 +77,10 @@ def test_a_message_names_field_and_range(run, fake_llm):
         ("eval needle --plot x", "--plot is 'x': "),
         ("eval needle --json .", "--json is '.': expected a file; this is a folder"),
         ("eval needle --json /proc/none/x.json", "--json is '/proc/none/x.json': expected a file"),
+        (
+            "bench serve --save-result --result-dir /proc/none",
+            "--result-dir is '/proc/none/result.json': expected a file that can be written",
+        ),
         ("cache gc --cache-size much", "--cache-size is 'much': "),
         ("ask . what? --max-model-len much", "--max-model-len is 'much': "),
     ],

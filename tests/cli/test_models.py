@@ -1,12 +1,32 @@
 """`longreach list`, `rm` and `ps`."""
 
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from rich.console import Console
 
 from longreach.cli.models import show_age
+from longreach.cli.terminal import listing
+
+
+def test_a_narrow_terminal_breaks_names_and_nothing_else():
+    """Sizes and dates are whole at 60 columns, beside a name that is as long as they come."""
+    row = (
+        "Qwen/Qwen2.5-14B-Instruct-1M-of-somebody-else",
+        "14.00 GiB",
+        "22 minutes ago",
+        "ModelScope",
+    )
+    table = listing("NAME", "SIZE", "MODIFIED", "FROM", folds=("NAME",))
+    table.add_row(*row)
+    console = Console(file=io.StringIO(), width=60)
+    console.print(table)
+    lines = [line.split("  ") for line in console.file.getvalue().splitlines()]
+    assert [cell for cell in map(str.strip, lines[1]) if cell][1:] == list(row[1:])
+    assert "".join(line[0].strip() for line in lines[1:]) == row[0]
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longreach.cli.options import Debug, Json
+from longreach.cli.outputs import require_writable
 from longreach.cli.terminal import print_json, stdout_console
 from longreach.errors import InvalidRequestError
 
@@ -108,6 +109,8 @@ def bench_serve(
         raise InvalidRequestError("backend", backend, f"one of {', '.join(BACKENDS)}")
     if not request_rate > 0:
         raise InvalidRequestError("request-rate", request_rate, "more than 0, or inf")
+    if save_result:
+        require_writable("result_dir", result_dir / (result_filename or "result.json"))
     metrics, percentiles = _metrics(percentile_metrics), _percentiles(metric_percentiles)
     server = runs.ServerUnderTest(
         base_url=base_url, model=model, api_key=api_key, backend=backend, ignore_eos=ignore_eos

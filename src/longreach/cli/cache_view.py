@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from longreach.cli.models import show_age
-from longreach.cli.terminal import show_bytes, show_seconds
+from longreach.cli.terminal import listing, show_bytes, show_seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 
 def entry_table(entries: Sequence[Entry], now_s: float) -> Table:
     """One row for each."""
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    for column in ("ID", "MODEL", "TOKENS", "SIZE", "AGE", "USED", "PINNED", "LABEL"):
-        no_wrap = column not in ("MODEL", "LABEL")
-        table.add_column(column, no_wrap=no_wrap, overflow="fold", min_width=len(column))
+    columns = ("ID", "MODEL", "TOKENS", "SIZE", "AGE", "USED", "PINNED", "LABEL")
+    table = listing(*columns, folds=("MODEL", "LABEL"), gap=1)
     for entry in entries:
         table.add_row(
             entry.id,

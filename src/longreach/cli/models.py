@@ -8,16 +8,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from longreach.cli.options import Debug, Json
-from longreach.cli.terminal import print_json, show_bytes, stdout_console
+from longreach.cli.terminal import listing, print_json, show_bytes, stdout_console
 from longreach.errors import LongreachError
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 TIMEOUT_S = 5.0
 _AGES = (("day", 86_400), ("hour", 3600), ("minute", 60))
@@ -36,7 +33,7 @@ def list_models(json: Json = False, debug: Debug = False) -> None:
     if json:
         print_json([asdict(model) | {"directory": str(model.directory)} for model in models])
         return
-    table = _table("NAME", "SIZE", "MODIFIED", "FROM")
+    table = listing("NAME", "SIZE", "MODIFIED", "FROM", folds=("NAME",))
     for model in models:
         age = show_age(time.time() - model.modified_s)
         table.add_row(model.name, show_bytes(model.size), age, model.place)
@@ -90,7 +87,7 @@ def show_running(
     if json:
         print_json({"models": models, "slots": slots})
         return
-    table = _table("MODEL", "CONTEXT", "RUNNING")
+    table = listing("MODEL", "CONTEXT", "RUNNING", folds=("MODEL",))
     for model in models:
         context = model.get("max_model_len")
         table.add_row(model["id"], "-" if context is None else f"{context:,}", _busy(slots))
@@ -104,15 +101,6 @@ def show_age(seconds: float) -> str:
         if count:
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
     return "now"
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="fold")
-    return table
 
 
 def _models(url: str, headers: Mapping[str, str]) -> list[dict[str, Any]]:

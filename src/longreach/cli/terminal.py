@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 MAX_WIDTH = 110
 
@@ -32,6 +36,17 @@ def _console(*, stderr: bool) -> Console:
 def waiting(what: str, console: Console | None = None) -> Status:
     """A line on a terminal while something takes a moment, gone at its end; nothing elsewhere."""
     return (console or stderr_console()).status(escape(what))
+
+
+def listing(*columns: str, folds: Collection[str], gap: int = 2) -> Table:
+    """A table for a row each. In a narrow terminal the columns in `folds` break; none is cut."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, gap, 0, 0), header_style="dim")
+    for name in columns:
+        no_wrap = name not in folds
+        table.add_column(name, no_wrap=no_wrap, overflow="fold", min_width=len(name))
+    return table
 
 
 def print_json(data: Any) -> None:

@@ -20,7 +20,6 @@ EXIT_UNREAD = 1
 EXIT_CANNOT = 2
 EXIT_STOPPED = 130
 
-
 _COMMAND = "longreach.command"
 _CALLED = {
     "page_size": "block_size",

@@ -49,6 +49,8 @@ def test_a_file_without_text_is_one_line(run, fake_llm, tmp_path, command, conte
     assert "book.txt" in result.stderr
     assert problem in result.stderr
     assert not hasattr(fake_llm, "options")
+
+
 def test_an_answer_that_was_cut_is_said_to_be(run, fake_llm):
     """On stderr, for a pipe as well: half an answer looks like a whole one."""
     question = ["generate", "The pass key is 28884. What is the pass key?"]

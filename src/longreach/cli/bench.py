@@ -42,7 +42,9 @@ def bench(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", callback=output_file, help="The JSON file, else in benchmarks/results/local."
+            "--output",
+            callback=output_file,
+            help="The JSON file, else in benchmarks/results/local.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON document too.")] = False,

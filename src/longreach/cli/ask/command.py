@@ -26,8 +26,8 @@ from longreach.cli.options import (
     Temperature,
 )
 from longreach.cli.quantities import parse_seconds
-from longreach.errors import InvalidRequestError
 from longreach.cli.terminal import waiting
+from longreach.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from longreach.cli.ask.arguments import Asked

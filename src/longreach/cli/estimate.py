@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from longreach.cli.options import Debug, DtypeOption, Json, ModelArgument, Quantization, Sparse
-from longreach.cli.terminal import print_json, show_bytes, show_rate, show_seconds, stdout_console
+from longreach.cli.terminal import (
+    print_json,
+    show_bytes,
+    show_rate,
+    show_seconds,
+    stdout_console,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +54,8 @@ def estimate(
         quantization=quantization,  # type: ignore[arg-type]
         sparse=SparsePolicy(mode=sparse),  # type: ignore[arg-type]
     )
-    found = estimate_model(model, parse_length(tokens), config, device=choose_device("auto"))
+    with waiting("measuring this machine"):
+        found = estimate_model(model, parse_length(tokens), config, device=choose_device("auto"))
     if json:
         print_json(as_data(found))
         return

@@ -12,10 +12,16 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from longreach.cli.reading import ReadingBar
-from longreach.cli.terminal import show_bytes, show_seconds, stderr_console, stdout_console
+from longreach.cli.terminal import (
+    listing,
+    show_bytes,
+    show_seconds,
+    stderr_console,
+    stdout_console,
+)
 from longreach.errors import InvalidRequestError
 from longreach.evals.lengths import parse_lengths, show_length
-from longreach.evals.plan import EvalPlan, LengthPlan, default_plan
+from longreach.evals.plan import DocumentPlan, EvalPlan, LengthPlan, default_plan
 from longreach.evals.report import Table, by_depth, by_task, reading
 from longreach.evals.runner import Answer, Event, run_plan
 
@@ -107,21 +113,16 @@ class Watch:
 
     def on_event(self, event: Event) -> None:
         """A document begins (a new bar), or a question was answered."""
+        name = _name_of(event.document)
         if event.answer is None:
             self.close()
-            length = show_length(event.document.length.tokens)
-            title = (
-                f"{length}, document {event.document.index + 1} of "
-                f"{event.document.length.documents}, {event.done} of {event.total} questions done"
-            )
+            title = f"{name}, {event.done} of {event.total} questions done"
             self._bar = ReadingBar(self.console, title).start()
             return
         self._asked += 1
         self._right += event.answer.score
         if self._asked == event.document.num_questions:
-            self.console.print(
-                f"{event.document.key}: {self._right:g} of {self._asked}", soft_wrap=True
-            )
+            self.console.print(f"{name}: {self._right:g} of {self._asked}", soft_wrap=True)
             self._asked, self._right = 0, 0.0
 
     def on_progress(self, processed: int, total: int, cached: int, eta_s: float | None) -> None:
@@ -134,6 +135,12 @@ class Watch:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _name_of(document: DocumentPlan) -> str:
+    """Which document of an evaluation it is, for people."""
+    length = document.length
+    return f"{show_length(length.tokens)}, document {document.index + 1} of {length.documents}"
 
 
 @contextmanager
@@ -163,7 +170,7 @@ def show_answers(console: Console, choices: Choices, answers: list[Answer]) -> N
 def rich_table(table: Table) -> RichTable:
     """The same table for a terminal: mean score and 95 % interval."""
     header, *rows = table.lines()
-    shown = RichTable(*header, box=None, padding=(0, 2), title_justify="left")
+    shown = listing(*header, folds=header)
     for row in rows:
         shown.add_row(*row)
     return shown
@@ -171,7 +178,7 @@ def rich_table(table: Table) -> RichTable:
 
 def _reading_table(answers: list[Answer]) -> RichTable:
     names = ("length", "first answer", "from cache", "recall min", "density", "memory")
-    table = RichTable(*names, box=None, padding=(0, 2))
+    table = listing(*names, folds=names, gap=1)
     for length in sorted({answer.length for answer in answers}):
         facts = reading(answers, length)
         table.add_row(

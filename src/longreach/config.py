@@ -26,6 +26,7 @@ CacheDtype = Literal["auto", "bfloat16", "float32"]
 Quantization = Literal["int8"]
 
 MOST_SPECULATIVE_TOKENS = 127
+DENSE_SLICE_TOKENS = 4096
 SEED_LIMIT = 2**63
 
 
@@ -274,6 +275,11 @@ class SparsePolicy:
         if self.budget is not None:
             self._check_budget(self.budget)
 
+    def is_dense(self, num_prompt_tokens: int) -> bool:
+        """Whether a prompt of this length attends to everything."""
+        keeps_all = self.mode == "adaptive" and self.budget is None and self.recall >= 1.0
+        return self.mode == "off" or keeps_all or num_prompt_tokens <= self.min_tokens
+
     def _check_budget(self, budget: tuple[int, int]) -> None:
         pair = isinstance(budget, tuple) and len(budget) == 2
         valid = pair and all(_is_int(size) and size >= 0 for size in budget)
@@ -330,8 +336,10 @@ class EngineConfig:
     """How a model is run. Sizes are tokens unless said otherwise.
 
     `max_num_batched_tokens` bounds one step while other requests wait; a prompt that is alone is
-    cut into slices of `lone_slice_tokens`. `kv_cache_dtype` "auto" is the dtype that is computed
-    in, but bfloat16 where `dtype` "auto" computes a bfloat16 checkpoint in float32.
+    cut into slices of `lone_slice_tokens`, or of DENSE_SLICE_TOKENS where no pattern is chosen for
+    a slice: there long ones only take memory, and time to be stopped. `kv_cache_dtype` "auto" is
+    the dtype that is computed in, but bfloat16 where `dtype` "auto" computes a bfloat16 checkpoint
+    in float32.
     `max_inter_token_ms`: while answers are written, a step takes in only so much of a prompt as
     keeps the time between two tokens near it, going by the steps measured so far.
     `disk_cache`: None keeps what was read in memory alone.
@@ -381,6 +389,11 @@ class EngineConfig:
             count,
             f"an integer in [0, {MOST_SPECULATIVE_TOKENS}]",
         )
+
+    @property
+    def dense_slice_tokens(self) -> int:
+        """Rows of one slice of a prompt that is alone and read densely."""
+        return max(self.max_num_batched_tokens, min(self.lone_slice_tokens, DENSE_SLICE_TOKENS))
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)

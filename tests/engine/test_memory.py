@@ -54,10 +54,12 @@ def test_kv_of_the_7b_model():
 
 def test_activations_do_not_grow_beyond_a_slice():
     """A step never holds more rows than a slice, so a longer prompt needs no more activations."""
-    plans = [footprint().plan(n) for n in (32768, 65536, 1_000_000)]
+    plans = [footprint().plan(n) for n in (32769, 65536, 1_000_000)]
     assert len({plan.activations for plan in plans}) == 1
     # One whole-prompt gate_up output alone would be 70.6 GiB.
     assert plans[-1].activations < 2 * GIB
+    dense = [footprint().plan(n) for n in (4096, 32768)]
+    assert dense[0].activations == dense[1].activations < plans[0].activations / 4
 
 
 def test_selection_counts_only_where_it_runs():

@@ -19,12 +19,13 @@ HIGH = Provenance(mode="adaptive", target=0.95)
 class Engine:
     """A scheduler and a fake runner."""
 
-    def __init__(self, num_pages=64, *, batched=8, lone=32, seqs=4, **cache):
+    def __init__(self, num_pages=64, *, batched=8, lone=32, dense=None, seqs=4, **cache):
         self.cache = KVCache(num_pages, PAGE, **cache)
         self.scheduler = Scheduler(
             self.cache,
             max_num_batched_tokens=batched,
             lone_slice_tokens=lone,
+            dense_slice_tokens=dense,
             max_num_seqs=seqs,
         )
         self.runner = FakeRunner(self.cache)
@@ -69,6 +70,16 @@ def test_lone_prompts_get_long_slices():
     assert engine.step() == [("0", 32, 32)]
     assert engine.step() == [("0", 64, 6)]
     assert request.table.runs(70) == ((0, 0, 70),)
+
+
+def test_dense_prompts_get_shorter_slices():
+    """Where no pattern is chosen for a slice, it need not be long; sparse ones stay as they are."""
+    engine = Engine(dense=16)
+    engine.add(range(40))
+    assert engine.step() == [("0", 0, 16)]
+    engine.run()
+    engine.add(range(50, 90), wanted=LOW)
+    assert engine.step() == [("1", 0, 32)]
 
 
 def test_slices_shrink_under_load():

@@ -73,6 +73,7 @@ class Engine:
             runner.cache,
             max_num_batched_tokens=config.max_num_batched_tokens,
             lone_slice_tokens=config.lone_slice_tokens,
+            dense_slice_tokens=config.dense_slice_tokens,
             max_num_seqs=config.max_num_seqs,
             row_limit=self._row_limit(config),
             draft=self._draft,

@@ -118,8 +118,7 @@ class Footprint:
 
     def selection_bytes(self, num_tokens: int) -> int:
         """Of choosing one pattern: mass of each column and tile diagonal, in O(keys)."""
-        policy = self.engine.sparse
-        if policy.mode == "off" or num_tokens <= policy.min_tokens:
+        if self.engine.sparse.is_dense(num_tokens):
             return 0
         columns = num_tokens * (8 * self.model.group_size + 32) * _FLOAT32
         return SELECTION_BLOCK_BYTES + columns
@@ -135,14 +134,16 @@ class Footprint:
         self, num_tokens: int, *, kv_tokens: int | None = None, available: int = 0
     ) -> MemoryPlan:
         """Plan for prompts of up to `num_tokens`; `kv_tokens` is the pool (default: the same)."""
-        rows = min(num_tokens, self.engine.lone_slice_tokens)
-        page = self.engine.page_size
+        engine = self.engine
+        is_dense = engine.sparse.is_dense(num_tokens)
+        rows = engine.dense_slice_tokens if is_dense else engine.lone_slice_tokens
+        page = engine.page_size
         kv_tokens = num_tokens if kv_tokens is None else kv_tokens
-        logit_rows = min(self.engine.max_num_seqs, max(1, kv_tokens))
+        logit_rows = min(engine.max_num_seqs, max(1, kv_tokens))
         return MemoryPlan(
             weights=self.weight_bytes,
             kv_cache=-(-kv_tokens // page) * page * self.kv_bytes_per_token,
-            activations=self.activation_bytes(rows),
+            activations=self.activation_bytes(min(num_tokens, rows)),
             attention=self.attention_bytes(),
             selection=self.selection_bytes(num_tokens),
             logits=logit_rows * self.model.vocab_size * _FLOAT32 * LOGIT_COPIES,

@@ -52,7 +52,7 @@ class PrefillTime:
 def text_range(config: EngineConfig, num_tokens: int) -> tuple[Text, Text] | None:
     """The easiest and the hardest text of this length; None where such a prompt is dense."""
     policy = config.sparse
-    if policy.mode == "off" or num_tokens <= policy.min_tokens or policy.recall >= 1.0:
+    if policy.is_dense(num_tokens):
         return None
     if policy.budget is not None:
         text = Text(keys=sum(policy.budget), scores_all=True)

@@ -26,7 +26,8 @@ class Scheduler:
       of a prompt are contiguous and two long prompts never meet half done in a full pool.
     - Of the prompt share the oldest prompt gets at least half, the shortest ones the rest:
       short prompts pass a long one, and none starves.
-    - A prompt that alone can run is read in slices of lone_slice_tokens.
+    - A prompt that alone can run is read in slices of lone_slice_tokens; of dense_slice_tokens,
+      where given, if it attends to everything.
     - row_limit, where given, may make the prompts' share of a step smaller while answers are
       being written.
     - What draft, where given, guesses of the answer of a lone request is checked in one step.
@@ -44,6 +45,7 @@ class Scheduler:
         max_num_batched_tokens: int,
         lone_slice_tokens: int,
         max_num_seqs: int,
+        dense_slice_tokens: int | None = None,
         row_limit: RowLimit | None = None,
         draft: Draft | None = None,
     ) -> None:
@@ -62,6 +64,7 @@ class Scheduler:
         self.cache = cache
         self.max_num_batched_tokens = max_num_batched_tokens
         self.lone_slice_tokens = max(lone_slice_tokens, max_num_batched_tokens)
+        self.dense_slice_tokens = dense_slice_tokens or self.lone_slice_tokens
         self.max_num_seqs = max_num_seqs
         self.row_limit = row_limit
         self.draft = draft
@@ -325,7 +328,8 @@ class Scheduler:
         """Rows of the step that prompts may have."""
         share = self.max_num_batched_tokens - len(decodes)
         if len(self.running) == 1:
-            share = self.lone_slice_tokens
+            is_dense = oldest.wanted.is_dense
+            share = self.dense_slice_tokens if is_dense else self.lone_slice_tokens
         if self.row_limit is None or not decodes:
             return share
         limit = self.row_limit(oldest.num_computed_tokens, [piece.end for piece in decodes])

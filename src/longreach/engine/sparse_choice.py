@@ -39,7 +39,7 @@ CHECKED_ROWS = 8
 
 def wanted_provenance(policy: SparsePolicy, num_prompt_tokens: int) -> Provenance:
     """What a prompt of this length asks of cached pages: dense, or its policy's promise."""
-    if policy.mode == "off" or num_prompt_tokens <= policy.min_tokens:
+    if policy.is_dense(num_prompt_tokens):
         return DENSE
     if policy.budget is not None:
         return Provenance(
@@ -50,8 +50,6 @@ def wanted_provenance(policy: SparsePolicy, num_prompt_tokens: int) -> Provenanc
         )
     if policy.mode == "fixed":
         return Provenance(mode="fixed", target=0.0, selection_version=SELECTION_VERSION)
-    if policy.recall >= 1.0:
-        return DENSE
     return Provenance(mode="adaptive", target=policy.recall, selection_version=SELECTION_VERSION)
 
 

@@ -139,6 +139,15 @@ def test_keys_of_one_document_are_distinct() -> None:
         ("are: 12, 34.", ("12", "34", "56"), 2 / 3),
         ("is: amber.", ("amber",), 1.0),
         ("", ("1",), 0.0),
+        ("Amber.", ("amber",), 1.0),
+        ("_28884_ or __amber__", ("28884", "amber"), 1.0),
+        ("密码是28884。", ("28884",), 1.0),
+        ("28884,12", ("28884", "12"), 1.0),
+        ("12. 28884", ("28884", "12"), 1.0),
+        ("- amber\n- 12", ("amber", "12"), 1.0),
+        ("0.28884 or 28884.5", ("28884",), 0.0),
+        ("The special magic word for quiet-harbor is: amber.", ("harbor",), 0.0),
+        ("The special magic word for quiet-harbor is: harbor.", ("harbor",), 1.0),
     ],
 )
 def test_score_is_the_share_of_values_found_whole(

@@ -8,12 +8,17 @@ from collections.abc import Sequence
 
 
 def contains_value(output: str, value: str) -> bool:
-    """Whether the value stands in the output as a whole word or number (288 is not in 28884)."""
-    return re.search(rf"(?<![\w]){re.escape(value)}(?![\w])", output) is not None
+    """Whether the value stands in the output as a whole word or number (288 is not in 28884).
+
+    Case, markup ("_amber_") and scripts without spaces around it do not matter. A part of a name
+    ("harbor" in "quiet-harbor", which the question itself holds) or of a decimal is not the value.
+    """
+    before, after = r"(?<![a-z0-9])(?<![a-z0-9]-)(?<!\d\.)", r"(?!-?[a-z0-9])(?!\.\d)"
+    return re.search(before + re.escape(value.lower()) + after, output.lower()) is not None
 
 
 def score(output: str, answer: Sequence[str]) -> float:
-    """The share of the answer's values found in the output, 0 to 1 (RULER's string match)."""
+    """The share of the answer's values found in the output, 0 to 1 (RULER's, of whole words)."""
     return sum(contains_value(output, value) for value in answer) / len(answer)
 
 

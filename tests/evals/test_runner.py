@@ -61,6 +61,20 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     assert load_answers(path, SETTINGS) == answers
 
 
+def test_a_file_of_fewer_questions_does_not_answer_for_more(tmp_path):
+    """Documents of another number of questions hold their needles elsewhere: they are asked anew.
+
+    So a table is that of one uninterrupted run, whatever the file held.
+    """
+    path = tmp_path / "answers.json"
+    run_plan(fake_reader(), plan_of(1024, documents=2), settings=SETTINGS, save_to=path)
+    more = plan_of(1024, questions=9, documents=3)
+    answers = run_plan(fake_reader(), more, settings=SETTINGS, save_to=path)
+    whole = run_plan(fake_reader(), more, settings=SETTINGS)
+    assert [(a.document, a.depth) for a in answers] == [(a.document, a.depth) for a in whole]
+    assert load_answers(path, SETTINGS) == answers
+
+
 def test_a_file_keeps_other_lengths(tmp_path):
     """Asking one more length into the same file loses nothing that is there."""
     path = tmp_path / "answers.json"

@@ -121,11 +121,14 @@ def make_answer(document: DocumentPlan, question: Question, reply: Reply) -> Ans
 
 
 def complete_documents(answers: Iterable[Answer], plan: EvalPlan) -> set[str]:
-    """Keys of the documents all of whose questions were answered."""
-    counts: dict[str, int] = {}
+    """Keys of the documents all of whose questions were answered.
+
+    Depths tell the documents of one key apart: they depend on how many questions a length gets.
+    """
+    depths: dict[str, list[float]] = {}
     for answer in answers:
-        counts[answer.document] = counts.get(answer.document, 0) + 1
-    return {d.key for d in plan.documents() if counts.get(d.key) == d.num_questions}
+        depths.setdefault(answer.document, []).append(answer.depth)
+    return {d.key for d in plan.documents() if depths.get(d.key) == list(d.depths)}
 
 
 def in_plan_order(answers: Iterable[Answer], plan: EvalPlan) -> list[Answer]:

@@ -133,6 +133,17 @@ def test_an_unknown_task_is_named():
         plan_of(1024, kinds=("riddle",))
 
 
+def test_a_document_is_asked_for_one_pass_key():
+    """Several of them are refused: one answer would be as right as another, or another task."""
+    with pytest.raises(InvalidRequestError, match="passkey once"):
+        plan_of(1024, kinds=("passkey", "single", "passkey"))
+    with pytest.raises(InvalidRequestError, match=r"documents is 2: expected as many .*\(6\)"):
+        plan_of(1024, kinds=("passkey",))
+    single = plan_of(1024, documents=6, kinds=("passkey",))
+    asked = [q.kind for d in single.documents() for q in d.build(encode).questions]
+    assert asked == ["passkey"] * 6
+
+
 def test_depths_fall_into_equal_parts():
     """0 is in the first part and 1 in the last."""
     assert [depth_bin(d) for d in (0.0, 0.09, 0.1, 0.95, 1.0)] == [0, 0, 1, 9, 9]

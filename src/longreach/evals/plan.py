@@ -62,6 +62,13 @@ class EvalPlan:
         if unknown or not self.kinds:
             names = ", ".join(KINDS)
             raise InvalidRequestError("kinds", ",".join(self.kinds), f"some of {names}")
+        if self.kinds.count("passkey") > 1:
+            expected = "passkey once: a text has one pass key"
+            raise InvalidRequestError("kinds", ",".join(self.kinds), expected)
+        for length in self.lengths if self.kinds == ("passkey",) else ():
+            if length.documents < length.questions:
+                expected = f"as many as questions ({length.questions}): a text has one pass key"
+                raise InvalidRequestError("documents", length.documents, expected)
 
     def documents(self) -> Iterator[DocumentPlan]:
         """Every document, shortest first."""

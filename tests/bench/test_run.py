@@ -75,6 +75,16 @@ def test_engines_are_measured_in_turn_and_ratios_are_taken_in_pairs(fakes: Path)
     assert "| prefill | 1,024 | peer | 100.0 | dense 3.00x | 1.00 |" in table.markdown(result)
 
 
+def test_a_ratio_of_two_rounds_is_their_mean() -> None:
+    """The median of an even number of pairs lies between the two in the middle, whoever wins."""
+    rows = [
+        {"op": "decode", "tokens": 512, "engine": name, "tokens_per_s": 1.0, "samples": samples}
+        | {"peak_bytes": 0, "ceiling_share": None}
+        for name, samples in (("longreach", [10.0, 30.0]), ("peer", [10.0, 10.0]))
+    ]
+    assert [line[4] for line in table.rows_of({"rows": rows})] == ["", "dense 2.00x"]
+
+
 def test_an_engine_that_fails_is_named_and_the_others_go_on(fakes: Path) -> None:
     """A failure at one length is written down with its message and costs no other row."""
     result = run_fakes(fakes, (1024, 8192))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 HEADER = ("what", "tokens", "engine", "tokens/s", "ours over it", "peak GiB", "of GEMM ceiling")
@@ -37,7 +38,7 @@ def _ratio(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     for ours in rows:
         same_case = (ours["op"], ours["tokens"]) == (row["op"], row["tokens"])
         if same_case and ours["engine"].startswith("longreach"):
-            pairs = sorted(a / b for a, b in zip(ours["samples"], row["samples"], strict=False))
+            pairs = [a / b for a, b in zip(ours["samples"], row["samples"], strict=False)]
             label = ours["engine"].removeprefix("longreach").strip() or "dense"
-            parts.append(f"{label} {pairs[len(pairs) // 2]:.2f}x")
+            parts.append(f"{label} {statistics.median(pairs):.2f}x")
     return ", ".join(parts)

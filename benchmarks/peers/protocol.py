@@ -4,10 +4,12 @@ Runs in the peer's own environment, so it imports nothing but the standard libra
 """
 
 import json
+import os
 import resource
 import sys
 import time
 import traceback
+from pathlib import Path
 
 REPLY_MARK = "@reply "
 
@@ -28,6 +30,36 @@ def timed(call):
     return time.perf_counter() - start, result
 
 
+def cores():
+    """The cores an engine may use, as the others do: those of this process, or OMP_NUM_THREADS."""
+    if hasattr(os, "sched_getaffinity"):
+        usable = sorted(os.sched_getaffinity(0))
+    else:
+        usable = list(range(os.cpu_count() or 1))
+    return usable[: int(os.environ.get("OMP_NUM_THREADS", len(usable)))]
+
+
+def forget_peak():
+    """Begin a new peak, where the system can: what an earlier question took is not this one's."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_bytes():
+    """The most memory held since `forget_peak`.
+
+    Not ru_maxrss where it can be helped: that begins with what the parent held.
+    """
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def serve(engine):
     """Answer questions about `engine`: prefill(ids) -> s, decode(ids, count) -> s per token."""
     for line in sys.stdin:
@@ -45,11 +77,12 @@ def answer(engine, op, tokens=0, seed=0, count=32):
     if op == "hello":
         return {"version": engine.version}
     ids = token_ids(tokens, seed)
+    forget_peak()
     if op == "prefill":
         seconds = engine.prefill(ids)
         figures = {"tokens_per_s": tokens / seconds}
     else:
         seconds = engine.decode(ids, count)
         figures = {"tokens_per_s": 1 / seconds}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds, "peak_bytes": peak, **figures, **getattr(engine, "extra", {})}
+    extra = getattr(engine, "extra", {})
+    return {"seconds": seconds, "peak_bytes": peak_bytes(), **figures, **extra}

@@ -1,12 +1,11 @@
 """llama.cpp under test. Usage: with_llamacpp.py MODEL_DIR bf16|q8_0 (writes its GGUF once)."""
 
-import os
 import sys
 from pathlib import Path
 
 import llama_cpp
 from gguf_file import write_gguf
-from protocol import serve, timed
+from protocol import cores, serve, timed
 
 default_parameters = llama_cpp.llama_model_default_params
 
@@ -32,8 +31,8 @@ class LlamaCpp:
             n_ctx=40_960,
             n_batch=2048,
             n_ubatch=512,
-            n_threads=os.cpu_count(),
-            n_threads_batch=os.cpu_count(),
+            n_threads=len(cores()),
+            n_threads_batch=len(cores()),
             flash_attn=True,
             verbose=False,
         )

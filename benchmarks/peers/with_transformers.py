@@ -1,4 +1,4 @@
-"""transformers (sdpa) under test. Usage: with_transformers.py MODEL_DIR."""
+"""transformers (sdpa) under test, in our dtype. Usage: with_transformers.py MODEL_DIR."""
 
 import sys
 
@@ -6,13 +6,15 @@ import torch
 import transformers
 from protocol import serve, timed
 
+from longreach.platform import default_dtype
+
 
 class Transformers:
     version = transformers.__version__
 
     def __init__(self, model):
         self.model = transformers.AutoModelForCausalLM.from_pretrained(
-            model, dtype=torch.bfloat16, attn_implementation="sdpa"
+            model, dtype=default_dtype(), attn_implementation="sdpa"
         ).eval()
 
     def _forward(self, ids, cache=None):

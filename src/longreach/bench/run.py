@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -93,9 +94,10 @@ class Engines:
         samples: dict[str, list[dict[str, Any]]] = {}
         names = [spec.name for spec in chosen if self._is_running(spec)]
         for index in range(rounds):
+            seed = question_seed(op, tokens, index)
             for name in list(names):
                 try:
-                    reply = self._workers[name].ask(op=op, tokens=tokens, seed=index)
+                    reply = self._workers[name].ask(op=op, tokens=tokens, seed=seed)
                 except WorkerError as error:
                     self._fail(f"{name} {op} {tokens}", error)
                     names.remove(name)
@@ -125,6 +127,11 @@ class Engines:
     def _fail(self, what: str, error: WorkerError) -> None:
         self._result["failures"][what] = str(error)
         self._report(f"  {error}")
+
+
+def question_seed(op: str, tokens: int, round_index: int) -> int:
+    """Of the token ids of one question: no prompt begins as another, so no cache knows any."""
+    return zlib.crc32(f"{op} {tokens} {round_index}".encode())
 
 
 def _row(op: str, tokens: int, name: str, replies: list[dict[str, Any]]) -> Row:

@@ -79,6 +79,29 @@ def test_the_document_named_beside_the_page_counts():
     assert (citation.verified, citation.document) == (True, 0)
 
 
+def test_a_name_inside_a_longer_one_is_not_named():
+    """An annual-report.pdf does not name report.pdf: its page 1 supports nothing here."""
+    short = document("the sky is very green", name="report.pdf")
+    long = document("it is night", name="annual-report.pdf")
+    for documents in ([short, long], [long, short]):
+        [citation] = cite('"the sky is very green" [annual-report.pdf, page 1]', documents)
+        assert not citation.verified
+        assert documents[citation.document] is short
+    [citation] = cite('"the sky is very green" [report.pdf, page 1]', [short, long])
+    assert citation.verified
+
+
+def test_the_document_of_another_quote_does_not_count():
+    """Each page belongs to the document named with it, where one is; else to the last named."""
+    a, b = document("red is a colour", "so is blue", name="a.txt"), document("x", "y", name="b.txt")
+    first, second = cite(
+        'It says "red is a colour" [a.txt, page 1] and "so is blue" [b.txt, page 2].', [a, b]
+    )
+    assert (first.verified, second.verified, second.document) == (True, False, 0)
+    both = cite('In a.txt, page 1: "red is a colour"; page 2: "so is blue".', [b, a])
+    assert [(c.verified, c.document) for c in both] == [(True, 1), (True, 1)]
+
+
 def test_an_answer_without_a_quote_is_located():
     """Its number is what tells; the sentence around it is shown."""
     [citation] = cite("The pass key is 28884.", [BOOK], question="What is the pass key?")

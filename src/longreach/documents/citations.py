@@ -9,6 +9,7 @@ says where to look.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,14 +17,14 @@ from typing import Literal
 
 from longreach.documents.folding import FoldedText, fold, fold_quote
 from longreach.documents.locating import PageLook, locate
-from longreach.documents.page_references import PageReference
+from longreach.documents.page_references import PageReference, find_references
 from longreach.documents.quotes import Quote, find_quotes
 from longreach.documents.types import Document, Page
 from longreach.documents.words import split_words
 
 LONG_QUOTE_WORDS = 5
 """From so many words on, a quote that stands on several pages is one, and no turn of phrase."""
-_NAME_DISTANCE = 120
+_NAME_DISTANCE, _NAME_DISTANCE_AFTER = 120, 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,9 @@ class _Verifier:
         self._documents = documents
         self._shares = {(look.document, look.page): look.share for look in looked}
         self._fold = cache(fold)
+        self._references = find_references(answer)
+        longest_first = sorted({document.name for document in documents}, key=len, reverse=True)
+        self._any_name = re.compile("|".join(map(re.escape, longest_first)))
 
     def share(self, document: int, page: int) -> float | None:
         return self._shares.get((document, page))
@@ -147,11 +151,23 @@ class _Verifier:
 
     def _named(self, reference: PageReference) -> Iterator[tuple[int, Page]]:
         """Pages that a reference means: of the documents named beside it, else of any."""
-        around = self._answer[max(reference.start - _NAME_DISTANCE, 0) : reference.end + 40]
-        beside = [i for i, document in enumerate(self._documents) if document.name in around]
-        for index in beside or range(len(self._documents)):
+        for index in self._beside(reference) or range(len(self._documents)):
             for page in reference.pages_of(self._documents[index]):
                 yield index, page
+
+    def _beside(self, reference: PageReference) -> list[int]:
+        """Documents named near a reference: between its neighbours, else beyond them too."""
+        low, high = max(reference.start - _NAME_DISTANCE, 0), reference.end + _NAME_DISTANCE_AFTER
+        ends = [other.end for other in self._references if other.end <= reference.start]
+        starts = [other.start for other in self._references if other.start >= reference.end]
+        return self._names(max([low, *ends[-1:]]), min([high, *starts[:1]])) or self._names(
+            low, high
+        )
+
+    def _names(self, low: int, high: int) -> list[int]:
+        """Documents named in this stretch of the answer; a name inside a longer one is none."""
+        found = set(self._any_name.findall(self._answer, low, high))
+        return [index for index, document in enumerate(self._documents) if document.name in found]
 
 
 def _is_long(folded_quote: str) -> bool:

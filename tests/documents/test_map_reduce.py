@@ -78,6 +78,14 @@ def test_the_question_ends_a_part():
     assert not PartAnswer(label="x", text="28884").says_nothing
 
 
+def test_half_an_answer_is_one():
+    """A part that holds one of two facts keeps it; an echo of the question is none."""
+    half = 'It costs "1,250 EUR per month" [page 3]. The date is not in this part.'
+    assert not PartAnswer(label="x", text=half).says_nothing
+    for nothing in ('A "notice of termination" is not in this part.', '"Not in this part."'):
+        assert PartAnswer(label="x", text=nothing).says_nothing
+
+
 def test_the_reduce_prompt_names_the_parts():
     """Answers first, each below its pages; the question last."""
     answers = [PartAnswer(label="book.pdf, page 1 to page 2", text=" It is 5. ")]

@@ -19,6 +19,7 @@ from longreach.documents.excerpts import (
     page_cost,
 )
 from longreach.documents.prompt import SYSTEM_PROMPT, Message
+from longreach.documents.quotes import find_quotes
 from longreach.documents.types import SEPARATOR, Document, Page
 from longreach.errors import InvalidRequestError
 
@@ -34,8 +35,10 @@ class PartAnswer:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether the model found no answer in its part."""
-        return not self.text.strip() or NOT_HERE in self.text.lower()
+        """Whether the model found no answer in its part; half a one quotes a page."""
+        if NOT_HERE not in self.text.lower():
+            return not self.text.strip()
+        return all(quote.reference is None for quote in find_quotes(self.text))
 
 
 def plan_parts(

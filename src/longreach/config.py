@@ -3,7 +3,7 @@
 A default is written here once; flags and keyword arguments read it from the field. Each class
 checks itself at construction, so an object that exists is valid. Values that come from a checkpoint
 raise `ConfigError` (a `ModelError`), values that come from a user raise `InvalidRequestError` (a
-`ValueError`). Nothing here knows a Hugging Face name: `models/hf.py` translates.
+`ValueError`). Nothing here knows a Hugging Face name: `models/hf/` translates.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ class HeadBudget:
 class SparseTable:
     """Per layer and query head budgets of the `fixed` mode (sparse_attention_config.json).
 
-    Prompts longer than `threshold` are sparse; `last_q` rows of a segment choose its pattern.
+    `last_q` rows of a segment choose its pattern. `threshold` is what the checkpoint says of the
+    length from which prompts are sparse; `SparsePolicy.min_tokens` decides.
     """
 
     heads: tuple[tuple[HeadBudget, ...], ...]

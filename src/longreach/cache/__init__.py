@@ -10,7 +10,8 @@ pool.py         the tensors
 disk/           pages that outlive the process, as files
 page_bytes.py   pages of a pool as bytes
 disk_tier.py    what of the pool goes to disk, and comes back
-kv_cache.py     the facade that the engine uses; one PageTable per request
+table.py        one request's pages
+kv_cache.py     the facade that the engine uses
 
 What needs torch is imported at its first use: `longreach cache` looks at files alone.
 """

@@ -22,7 +22,7 @@ MAX_SIBLINGS = 64
 
 
 def fingerprint(**parts: object) -> bytes:
-    """SHA-256 over named parts: model, rope, dual_chunk (cap too), dtype, quantization, adapter,
+    """SHA-256 over named parts: model, rope, dual_chunk (cap too), dtype, quantization,
     temperature_mode ...: all that changes a key or a value, and nothing else.
 
     Values: dataclasses, mappings, sequences, numbers, strings, bytes, None; anything else counts

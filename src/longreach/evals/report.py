@@ -73,7 +73,10 @@ def by_task(answers: Sequence[Answer]) -> Table:
 
 
 def by_depth(answers: Sequence[Answer], bins: int = NUM_DEPTH_BINS) -> Table:
-    """Rows: equal parts of the document, from its start (0 %) to its end. Columns: lengths."""
+    """Rows: equal parts of the document, from its start (0 %) to its end. Columns: lengths.
+
+    A question for several values counts where the first of their needles stands.
+    """
     rows = tuple(range(bins))
     names = tuple(f"{100 * b // bins}-{100 * (b + 1) // bins} %" for b in rows)
     return _table("depth", answers, lambda answer: depth_bin(answer.depth, bins), rows, names)

@@ -8,6 +8,9 @@ room.py       which files go when there are too many, or when their time is over
 writer.py     the thread that writes
 store.py      the facade: extents of one model in a directory that others may use, too
 entries.py    what a directory holds, as prefixes that people know
+upkeep.py     a directory seen from outside an engine, for its care
+
+file_digests.py has the digests of a model's own files, remembered.
 
 Nothing here knows tensors: pages are buffers of bytes. `cache/disk_tier.py` has both.
 """

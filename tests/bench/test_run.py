@@ -26,6 +26,7 @@ import json, sys
 print("chatter that is not a reply")
 for line in sys.stdin:
     question = json.loads(line)
+    print(question["op"], question.get("tokens"))
     if question["op"] == "hello":
         reply = {"version": "1"}
     elif question["tokens"] > 5000:
@@ -73,6 +74,15 @@ def test_engines_are_measured_in_turn_and_ratios_are_taken_in_pairs(fakes: Path)
     ]
     assert [line[4] for line in table.rows_of(result)] == ["", "dense 3.00x", "", "dense 3.00x"]
     assert "| prefill | 1,024 | peer | 100.0 | dense 3.00x | 1.00 |" in table.markdown(result)
+
+
+def test_an_engine_is_warmed_before_it_is_measured(fakes: Path) -> None:
+    """A first prefill and a first decode, which build what later ones find, are not counted."""
+    run_fakes(fakes, (1024,))
+    asked = (fakes / "work" / "longreach.log").read_text().split("\n")[1:6]
+    first = ["hello None", "prefill 256", "decode 256"]
+    assert asked[:3] == first
+    assert asked[3] == "prefill 1024"
 
 
 def test_a_ratio_of_two_rounds_is_their_mean() -> None:

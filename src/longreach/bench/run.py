@@ -117,6 +117,8 @@ class Engines:
         try:
             self._result["versions"][spec.name] = worker.ask(op="hello")["version"]
             worker.ask(op="prefill", tokens=256, seed=999)
+            if spec.max_decode:
+                worker.ask(op="decode", tokens=256, seed=998)
         except WorkerError as error:
             self._fail(spec.name, error)
             worker.close()

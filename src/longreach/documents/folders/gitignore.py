@@ -12,6 +12,24 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+_CLASS = re.compile(r"\[([!^]?\]?(?:\[:\w+:\]|[^\]])*)\]", re.DOTALL)
+_NAMED = re.compile(r"\[:(\w+):\]")
+_NAMES = {
+    "alpha": "a-zA-Z",
+    "digit": "0-9",
+    "alnum": "a-zA-Z0-9",
+    "upper": "A-Z",
+    "lower": "a-z",
+    "xdigit": "0-9A-Fa-f",
+    "space": r"\s",
+    "blank": r" \t",
+    "punct": r"!-/:-@\[-`{-~",
+    "cntrl": r"\x00-\x1f\x7f",
+    "print": r"\x20-\x7e",
+    "graph": r"\x21-\x7e",
+}
+"""Named classes of characters, in ASCII as git has them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
@@ -70,7 +88,7 @@ def _parse_line(line: str, base: str) -> Rule | None:
     keeps = line.startswith("!")
     line = line.removeprefix("!")
     folders_only = line.endswith("/")
-    line = line.rstrip("/") if folders_only else line
+    line = line.removesuffix("/")
     if not line:
         return None
     anywhere = "/" not in line
@@ -110,11 +128,8 @@ def _piece(glob: str, at: int) -> tuple[str, int]:
         return "[^/]", at + 1
     if char == "\\" and at + 1 < len(glob):
         return re.escape(glob[at + 1]), at + 2
-    if (
-        char == "["
-        and (end := glob.find("]", at + (3 if glob[at + 1 : at + 2] in "!^" else 2))) > 0
-    ):
-        return _class(glob[at + 1 : end]), end + 1
+    if char == "[" and (match := _CLASS.match(glob, at)):
+        return _class(match[1]), match.end()
     return re.escape(char), at + 1
 
 
@@ -122,7 +137,8 @@ def _class(body: str) -> str:
     """A class of characters ("a-z", "!0-9"); one that says nothing matches nothing."""
     negated = body[:1] in ("!", "^")
     body = body[1:] if negated else body
-    inside = re.sub(r"([\[\]\\&~|^])", r"\\\1", body)
+    inside = re.sub(r"([\[\]\\&~|^])", r"\\\1", _NAMED.sub("", body))
+    inside += "".join(_NAMES.get(name, "") for name in _NAMED.findall(body))
     expression = f"[^/{inside}]" if negated else f"(?!/)[{inside}]"
     try:
         re.compile(expression)

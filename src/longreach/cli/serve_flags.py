@@ -49,7 +49,7 @@ MODEL_FLAGS = (
     Flag(names=("--quantization", "-q"), help="int8: weight-only, for decode.", panel=_MODEL),
     Flag(
         names=("--kv-cache-dtype", "-ctk"),
-        help="Of the cached keys and values: auto, or one of --dtype's.",
+        help="Of the cached keys and values: auto, bfloat16 or float32.",
         default=_ENGINE.kv_cache_dtype,
         panel=_MODEL,
     ),

@@ -146,6 +146,19 @@ def test_map_reduce_reads_all_of_it(fake_llm, notes):
     assert joined.count("The pass key is 28884.") == 1
 
 
+def test_a_quote_that_stands_nowhere_is_not_joined(fake_llm, notes):
+    """A part that makes its answer up is left out, though its quote is cited as not found."""
+
+    def reply(prompt):
+        made_up = "“The pass key is 777.”"
+        return "The pass key is 28884." if "28884" in prompt else made_up
+
+    fake_llm.max_model_len = 2500
+    fake_llm.reply = reply
+    run(notes, QUESTION, "--over-length", "map-reduce")
+    assert "777" not in fake_llm.prompts[-1]
+
+
 def test_map_reduce_in_json_counts_all_readings(fake_llm, notes):
     """Tokens and seconds of the parts belong to the answer."""
     fake_llm.max_model_len = 2500

@@ -127,6 +127,12 @@ def _supported(
     supported = [
         answer
         for part, answer in zip(parts, answers, strict=True)
-        if not answer.says_nothing and cite(answer.text, part.documents, question=question)
+        if not answer.says_nothing and _stands_in(answer, part, question)
     ]
     return supported or answers
+
+
+def _stands_in(answer: PartAnswer, part: Excerpt, question: str) -> bool:
+    """Whether any of it is found there; a quote that stands nowhere is cited, too."""
+    citations = cite(answer.text, part.documents, question=question)
+    return any(citation.end > citation.start for citation in citations)

@@ -57,6 +57,18 @@ def test_answers_of_other_weights_are_not_gone_on_with(run, fake_llm, tmp_path):
     assert file.read_bytes() == before
 
 
+def test_answers_over_the_texts_of_another_python_are_not_gone_on_with(
+    run, fake_llm, tmp_path, monkeypatch
+):
+    """The haystack is Python's own library, which differs from version to version."""
+    line = f"eval needle --lengths 1K --questions 4 --json {tmp_path / 'r.json'}"
+    assert run(line).exit_code == 0
+    monkeypatch.setattr("longreach.cli.evaluation.python_version", lambda: "4.0.0")
+    result = run(line)
+    assert result.exit_code == 2
+    assert "python" in result.stderr
+
+
 @pytest.mark.parametrize("line", ["eval needle --lengths 10", "demo --tokens 200"])
 def test_a_length_that_holds_no_needles_is_refused(run, fake_llm, line):
     """One line with the least length, exit code 2, instead of a longer text than was asked for."""

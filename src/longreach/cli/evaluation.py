@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 from rich.console import Console
@@ -74,7 +75,8 @@ def evaluate(choices: Choices, *, save_to: Path | None, plot: Path | None) -> No
 
     plan, settings = choices.plan(), choices.settings()
     if save_to is not None:
-        settings["weights"] = weights_of(choices.model)
+        # Whose library is the text, too.
+        settings |= {"weights": weights_of(choices.model), "python": python_version()}
     status = stderr_console()
     longest = max(length.tokens for length in plan.lengths)
     opened = open_reader(

@@ -43,6 +43,11 @@ def state(vocab_size=VOCAB, eos=(), prompt=(), seed=None, index=0, mask=None, **
     )
 
 
+def run_alone(logits, one):
+    (token,) = Sampler()(logits, [one])
+    return token
+
+
 def logits_of(num_steps, num_rows=1, vocab=VOCAB, seed=0):
     return (
         torch.randn(num_steps, num_rows, vocab, generator=torch.Generator().manual_seed(seed)) * 2
@@ -184,14 +189,16 @@ def test_logprobs_only_where_asked():
 
 
 def test_broken_logits_are_an_error():
-    """NaN and infinite rows are reported, and no state moves on."""
+    """NaN and infinite rows are reported in their place; their state does not move on."""
     for bad in (float("nan"), float("inf")):
         logits = torch.zeros(2, VOCAB)
         logits[1, 7] = bad
         states = [state(seed=1), state(temperature=0)]
-        with pytest.raises(LongreachError, match=r"best logit of a row is (nan|inf)"):
-            Sampler()(logits, states)
-        assert [s.num_output_tokens for s in states] == [0, 0]
+        token, error = Sampler()(logits, states)
+        assert token == run_alone(logits[:1], state(seed=1))
+        assert isinstance(error, LongreachError)
+        assert str(error) == f"the best logit is {bad}: no token can be drawn"
+        assert [s.num_output_tokens for s in states] == [1, 0]
 
 
 def test_shapes_are_checked():

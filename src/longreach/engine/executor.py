@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -142,23 +142,39 @@ class Executor:
                 collected.add(rows[known:], self.runner.logits, self.model.vocab_size)
 
     def _sample(self, plan: StepPlan, hidden: list[Tensor]) -> Sampled:
-        """The next token of each slice that ends its request's known tokens; more with a draft."""
+        """The next token of each slice that ends its request's known tokens; more with a draft.
+
+        Who has no token to draw ends with that error, alone.
+        """
         ready = [
             (piece.request.request_id, rows)
             for piece, rows in zip(plan.slices, hidden, strict=True)
             if piece.samples and self._may_sample(piece.request.request_id)
         ]
         ready = [(name, rows) for name, rows in ready if not self._answers[name][0].is_finished]
+        tokens: Sampled = {}
+        for (name, _), drawn in zip(ready, self._draw(ready), strict=True):
+            if isinstance(drawn, LongreachError):
+                self._end(self._answers[name][0], "error", drawn)
+            else:
+                tokens[name] = drawn
+        # With one of its n answers, a group has ended, and the others' tokens are nobody's.
+        return {name: t for name, t in tokens.items() if not self._answers[name][0].is_finished}
+
+    def _draw(
+        self, ready: Sequence[tuple[str, Tensor]]
+    ) -> Sequence[list[SampledToken] | LongreachError]:
+        """What each request says next, of its last rows."""
         if not ready:
-            return {}
+            return []
         answers = [self._answers[name][1] for name, _ in ready]
         draft = answers[0].request.draft_token_ids
         if draft:  # of a request that is alone
             logits_RV = self.runner.logits(ready[0][1])
-            return {ready[0][0]: self.sampler.check_draft(logits_RV, answers[0].sampling, draft)}
+            return [self.sampler.check_draft(logits_RV, answers[0].sampling, draft)]
         logits_BV = self.runner.logits(torch.cat([rows[-1:] for _, rows in ready]))
-        sampled = self.sampler(logits_BV, [answer.sampling for answer in answers])
-        return {name: [token] for (name, _), token in zip(ready, sampled, strict=True)}
+        drawn = self.sampler(logits_BV, [answer.sampling for answer in answers])
+        return [each if isinstance(each, LongreachError) else [each] for each in drawn]
 
     def _may_sample(self, request_id: str) -> bool:
         """Not where a vector is wanted. A grammar that cannot go on ends its request alone."""

@@ -142,57 +142,57 @@ class Sampler:
     def __init__(self, decode_token: Callable[[int], str] | None = None) -> None:
         self._decode_token = decode_token
 
-    def __call__(self, logits_BV: Tensor, states: Sequence[SamplingState]) -> list[SampledToken]:
+    def __call__(
+        self, logits_BV: Tensor, states: Sequence[SamplingState]
+    ) -> list[SampledToken | LongreachError]:
         """One token per row, appended to its state.
 
-        logits_BV: float32, not changed. Raises ShapeError, and LongreachError for a row without a
-        finite maximum (a fault of the weights or of a kernel); no state is changed then.
+        logits_BV: float32, not changed. A row without a finite maximum (a fault of the weights or
+        of a kernel, or of a penalty near 0) has an error in its place, and its state is not
+        changed. Raises ShapeError.
         """
         if logits_BV.ndim != 2 or logits_BV.shape[0] != len(states):
             raise ShapeError(f"logits {tuple(logits_BV.shape)} for {len(states)} requests")
         tokens = [_choose(row_V, state) for row_V, state in zip(logits_BV, states, strict=True)]
-        logprobs = self._logprobs(logits_BV, states, tokens)
-        for state, token in zip(states, tokens, strict=True):
-            state.append(token)
+        rows = zip(logits_BV, states, tokens, strict=True)
         return [
-            SampledToken(token_id=token, logprobs=logprobs.get(row), ends_grammar=state.is_finished)
-            for row, (token, state) in enumerate(zip(tokens, states, strict=True))
+            token if isinstance(token, LongreachError) else self._take(row_V, state, token)
+            for row_V, state, token in rows
         ]
 
     def check_draft(
         self, logits_RV: Tensor, state: SamplingState, draft: Sequence[int]
-    ) -> list[SampledToken]:
+    ) -> list[SampledToken] | LongreachError:
         """Tokens of one request, of rows that follow each other: row r + 1 was fed draft[r].
 
         Drawn one after the other, as if they had come alone, up to the first that is not as
-        guessed, or that nothing can follow. At least one.
+        guessed, or that nothing can follow. At least one, or the error of the first row.
         """
         tokens: list[SampledToken] = []
         for row, guess in enumerate([*draft, None]):
-            tokens += self(logits_RV[row : row + 1], [state])
-            token_id, ends = tokens[-1].token_id, tokens[-1].ends_grammar
-            if token_id != guess or token_id in state.stop_ids or ends:
+            [token] = self(logits_RV[row : row + 1], [state])
+            if isinstance(token, LongreachError):
+                return tokens or token
+            tokens.append(token)
+            ends = token.ends_grammar or token.token_id in state.stop_ids
+            if token.token_id != guess or ends:
                 break
         return tokens
 
-    def _logprobs(
-        self, logits_BV: Tensor, states: Sequence[SamplingState], tokens: Sequence[int]
-    ) -> dict[int, dict[int, Logprob]]:
-        """Row -> entries, row by row: each has its own number of best tokens."""
-        return {
-            row: top_logprobs(
-                logits_BV[row : row + 1], [tokens[row]], state.params.logprobs, self._decode_token
-            )[0]
-            for row, state in enumerate(states)
-            if state.params.logprobs is not None
-        }
+    def _take(self, logits_V: Tensor, state: SamplingState, token: int) -> SampledToken:
+        """Each row has its own number of best tokens."""
+        num_top, logprobs = state.params.logprobs, None
+        if num_top is not None:
+            logprobs = top_logprobs(logits_V[None], [token], num_top, self._decode_token)[0]
+        state.append(token)
+        return SampledToken(token_id=token, logprobs=logprobs, ends_grammar=state.is_finished)
 
 
-def _choose(logits_V: Tensor, state: SamplingState) -> int:
+def _choose(logits_V: Tensor, state: SamplingState) -> int | LongreachError:
     adjusted_V = state.adjust(logits_V)
     best, token = adjusted_V.max(-1)  # the first index where several are equal
     if not bool(best.isfinite()):
-        raise LongreachError(f"the best logit of a row is {best.item()}: no token can be drawn")
+        return LongreachError(f"the best logit is {best.item()}: no token can be drawn")
     params = state.params
     if params.is_greedy:
         return int(token)

@@ -29,9 +29,27 @@ LongreachError
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+MAX_SHOWN = 500
+"""Characters of a wrong value in a message."""
+
 
 class LongreachError(Exception):
-    """Base of every error that longreach raises on purpose."""
+    """Base of every error that longreach raises on purpose.
+
+    It can be pickled, so that it comes out of a worker process: arguments of the children's
+    constructors are not their `args`.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
+        return _unpickled, (type(self), self.args), self.__dict__
+
+
+def _unpickled(kind: type[LongreachError], args: tuple[object, ...]) -> LongreachError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class ModelError(LongreachError):
@@ -113,7 +131,16 @@ class InvalidRequestError(LongreachError, ValueError):
         self.field = field
         self.value = value
         self.expected = expected
-        super().__init__(f"{field} is {value!r}: expected {expected}")
+        super().__init__(f"{field} is {_shown(value)}: expected {expected}")
+
+
+def _shown(value: object) -> str:
+    """As Python writes it, cut where it is long; some values (huge integers) cannot be written."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"of type {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 class TemplateError(LongreachError, ValueError):

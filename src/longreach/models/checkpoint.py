@@ -52,7 +52,8 @@ class Checkpoint:
         self._files: dict[Path, Any] = {}
         for path in self._paths():
             self._files[path] = _open(path)
-            self._file_of |= dict.fromkeys(self._files[path].keys(), path)
+            for name in self._files[path].keys():  # noqa: SIM118  # no mapping
+                self._place(name, path)
         if self._index.is_file():
             self._check_index()
 
@@ -106,12 +107,20 @@ class Checkpoint:
         return weight_map
 
     def _check_index(self) -> None:
+        held = {path: frozenset(file.keys()) for path, file in self._files.items()}
         for name, file in self._weight_map().items():
-            if name not in self._file_of:
+            path = self.directory / str(file)
+            if name not in held[path]:
                 raise CheckpointError(
-                    f"{self.directory / str(file)}: tensor {name!r} is missing, "
-                    f"though {INDEX_FILE} places it there"
+                    f"{path}: tensor {name!r} is missing, though {INDEX_FILE} places it there"
                 )
+            self._file_of[name] = path
+
+    def _place(self, name: str, path: Path) -> None:
+        """Two files with one tensor: only an index can say which of them counts."""
+        other = self._file_of.setdefault(name, path)
+        if other != path and not self._index.is_file():
+            raise CheckpointError(f"{path}: tensor {name!r} is in {other.name} as well")
 
     def _nothing_found(self) -> str:
         pickles = sorted(p.name for pattern in PICKLES for p in self.directory.glob(pattern))
@@ -127,6 +136,7 @@ def _open(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt", device="cpu")
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: named by {INDEX_FILE} but missing") from error
+        reason = "a link to nothing" if path.is_symlink() else f"named by {INDEX_FILE} but missing"
+        raise CheckpointError(f"{path}: {reason}") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: corrupt or truncated: {error}") from error

@@ -1,0 +1,55 @@
+"""Checkpoints that other tools, other hands or a broken download made: obeyed, or named."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from longreach import CheckpointError
+from longreach.models.checkpoint import INDEX_FILE
+from longreach.models.loader import load_model
+
+WEIGHTS = "model.safetensors"
+NORM = "model.norm.weight"
+
+
+@pytest.fixture
+def copy(tiny_qwen2, tmp_path):
+    """A checkpoint that a test may change, in a folder with a space in its name."""
+    return Path(shutil.copytree(tiny_qwen2, tmp_path / "my model"))
+
+
+# --- weights
+
+
+def test_a_tensor_in_two_files_needs_an_index(copy):
+    """Without an index nobody can say which of two counts: both files are named."""
+    save_file({NORM: torch.zeros(64)}, copy / "other.safetensors")
+    with pytest.raises(CheckpointError, match=rf"other\.safetensors.*{NORM}.*{WEIGHTS}"):
+        load_model(copy)
+
+
+def test_the_index_says_where_a_tensor_is_read(copy):
+    """Of two copies the one in the file that the index names counts, and it must be there."""
+    tensors = load_file(copy / WEIGHTS)
+    first = "model.layers.0.input_layernorm.weight"
+    save_file({NORM: torch.zeros(64), first: tensors[first]}, copy / "z.safetensors")
+    places = {**dict.fromkeys(tensors, WEIGHTS), first: "z.safetensors"}
+    (copy / INDEX_FILE).write_text(json.dumps({"weight_map": places}))
+    decoder, _ = load_model(copy, dtype="float32")
+    assert torch.equal(decoder.norm.weight, tensors[NORM])
+    other = "model.layers.1.input_layernorm.weight"
+    (copy / INDEX_FILE).write_text(json.dumps({"weight_map": {**places, other: "z.safetensors"}}))
+    with pytest.raises(CheckpointError, match=rf"z\.safetensors: tensor '{other}' is missing"):
+        load_model(copy)
+
+
+def test_a_link_to_nothing_is_named(copy):
+    """A hub cache that lost its blobs is not blamed on an index that is not there."""
+    (copy / WEIGHTS).unlink()
+    (copy / WEIGHTS).symlink_to("../../blobs/gone")
+    with pytest.raises(CheckpointError, match=rf"{WEIGHTS}: a link to nothing"):
+        load_model(copy)

@@ -9,17 +9,25 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from longreach import CheckpointError
+from longreach.config import RopeConfig
 from longreach.models.checkpoint import INDEX_FILE
-from longreach.models.loader import load_model
+from longreach.models.loader import load_config, load_model
 
 WEIGHTS = "model.safetensors"
 NORM = "model.norm.weight"
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256}
 
 
 @pytest.fixture
 def copy(tiny_qwen2, tmp_path):
     """A checkpoint that a test may change, in a folder with a space in its name."""
     return Path(shutil.copytree(tiny_qwen2, tmp_path / "my model"))
+
+
+def change(path, **values):
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    new = {key: value for key, value in (old | values).items() if value is not ...}
+    path.write_text(json.dumps(new), encoding="utf-8")
 
 
 # --- weights
@@ -53,3 +61,14 @@ def test_a_link_to_nothing_is_named(copy):
     (copy / WEIGHTS).symlink_to("../../blobs/gone")
     with pytest.raises(CheckpointError, match=rf"{WEIGHTS}: a link to nothing"):
         load_model(copy)
+
+
+# --- config.json
+
+
+def test_a_rope_scaling_that_was_added_counts(copy):
+    """Beside rope_parameters, rope_scaling is obeyed, as in transformers; the base stays."""
+    parameters = {"rope_type": "default", "rope_theta": 5e5}
+    change(copy / "config.json", rope_theta=..., rope_parameters=parameters, rope_scaling=YARN)
+    want = RopeConfig(type="yarn", theta=5e5, factor=4.0, original_max_position_embeddings=256)
+    assert load_config(copy).rope == want

@@ -165,14 +165,20 @@ def _refuse_windows(keys: Keys) -> None:
 
 
 def _rope(keys: Keys, *, strict: bool) -> RopeConfig:
-    """Both spellings: rope_scaling/type beside rope_theta, and rope_parameters/rope_type."""
-    name = "rope_parameters" if keys.mapping("rope_parameters") else "rope_scaling"
+    """Both spellings: rope_scaling/type beside rope_theta, and rope_parameters/rope_type.
+
+    Where both stand, rope_scaling counts, as in transformers: model cards tell people to add it.
+    It often leaves rope_theta to the others.
+    """
+    name = "rope_scaling" if keys.mapping("rope_scaling") else "rope_parameters"
     scaling = keys.sub(name)
     scaling.check_known(READ_ROPE, strict=strict)
     kind = scaling.raw("rope_type") or scaling.raw("type") or "default"
     if kind not in ROPE_TYPES:
         raise scaling.unsupported("rope_type", kind, f"known are {', '.join(ROPE_TYPES)}")
-    theta = scaling.number("rope_theta", keys.number("rope_theta", 10000.0))
+    theta = 10000.0
+    for reader in (keys.sub("rope_parameters"), keys, scaling):
+        theta = reader.number("rope_theta", theta)
     length = keys.integer("max_position_embeddings", 32768, minimum=1)
     trained = {
         "dynamic": length,

@@ -1,8 +1,10 @@
 """The Python API in hands that hold it wrong: typed errors, unharmed neighbours, no page lost."""
 
+import numpy as np
 import pytest
+import torch
 
-from longreach import LLM, LongreachError, SamplingParams
+from longreach import LLM, InvalidRequestError, LongreachError, SamplingParams
 from longreach.engine.protocol import PromptRequest
 
 
@@ -41,3 +43,22 @@ def test_a_request_without_a_token_to_draw_ends_alone(llm, n):
     assert isinstance(pieces[1][-1].error, LongreachError)
     with pytest.raises(LongreachError, match="the best logit is inf"):
         llm.generate(["The sky is", "The grass is"], [greedy(), spoilt])
+
+
+@pytest.mark.parametrize(
+    "ids", [[1.0], ["a"], [1, "a"], [None], [[1]], [True, False], b"abc", [torch.tensor(1.5)]]
+)
+def test_ids_that_are_no_integers_are_refused(llm, ids):
+    """A prompt of something else is an InvalidRequestError that names the field."""
+    with pytest.raises(InvalidRequestError, match="prompt_token_ids is") as caught:
+        llm.generate({"prompt_token_ids": ids}, greedy())
+    assert caught.value.field == "prompt_token_ids"
+
+
+def test_integers_of_other_libraries_are_ids(llm):
+    """Ids may be NumPy's or torch's integers, and come back as Python's."""
+    wanted = llm.generate({"prompt_token_ids": [5, 6, 7]}, greedy())[0]
+    for ids in (np.array([5, 6, 7]), torch.tensor([5, 6, 7])):
+        (output,) = llm.generate({"prompt_token_ids": list(ids)}, greedy())
+        assert tokens(output) == tokens(wanted)
+        assert set(map(type, output.prompt_token_ids)) == {int}

@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from longreach import CheckpointError
+from longreach import LLM, CheckpointError, InvalidRequestError, SamplingParams
 from longreach.config import RopeConfig
+from longreach.engine.structured import StructuredOutputs
 from longreach.models.checkpoint import INDEX_FILE
 from longreach.models.loader import load_config, load_model
 
@@ -72,3 +73,31 @@ def test_a_rope_scaling_that_was_added_counts(copy):
     change(copy / "config.json", rope_theta=..., rope_parameters=parameters, rope_scaling=YARN)
     want = RopeConfig(type="yarn", theta=5e5, factor=4.0, original_max_position_embeddings=256)
     assert load_config(copy).rope == want
+
+
+# --- tokens
+
+
+def test_a_token_without_a_row_is_refused(copy):
+    """A tokenizer with more tokens than the model: the text that needs one is an error."""
+    new = {"320": {"content": "<new>", "special": True}}
+    change(copy / "tokenizer_config.json", added_tokens_decoder=new)
+    with LLM(copy, dtype="float32", max_model_len=64) as llm:
+        with pytest.raises(InvalidRequestError, match=r"'<new>': expected tokens in \[0, 320\)"):
+            llm.generate("Remember <new>")
+        assert llm.generate("Remember", SamplingParams(max_tokens=1))[0].finished
+
+
+@pytest.mark.parametrize("ids", [10**6, [319, 10**6]])
+def test_an_end_that_cannot_be_drawn_is_no_end(copy, ids):
+    """An end token beyond the vocabulary does not fail the requests that ban or expect it."""
+    change(copy / "generation_config.json", eos_token_id=ids)
+    form = StructuredOutputs(choice=["yes", "no"])
+    with LLM(copy, dtype="float32", max_model_len=64) as llm:
+        (output,) = llm.generate("Hi", SamplingParams(max_tokens=3, min_tokens=3))
+        assert len(output.outputs[0].token_ids) == 3
+        (output,) = llm.generate("Hi", SamplingParams(max_tokens=9, structured_outputs=form))
+        assert output.outputs[0].text in ("yes", "no")
+
+
+# --- names

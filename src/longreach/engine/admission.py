@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from longreach.config import EngineConfig, ModelConfig
 from longreach.engine.attention_look import AttentionLook, check_spans
@@ -103,13 +105,17 @@ class Admission:
         return group
 
     def _token_ids(self, request: PromptRequest) -> Sequence[int]:
-        if request.prompt is not None:
-            return self._require_tokenizer().encode(request.prompt)
-        token_ids = list(request.prompt_token_ids or ())
+        if request.prompt is None:
+            token_ids = _integers(request.prompt_token_ids or ())
+        else:
+            token_ids = self._require_tokenizer().encode(request.prompt)
         size = self.model.vocab_size
         if token_ids and not 0 <= min(token_ids) <= max(token_ids) < size:
             bad = next(token for token in token_ids if not 0 <= token < size)
-            raise InvalidRequestError("prompt_token_ids", bad, f"token ids in [0, {size})")
+            if self.tokenizer is None or request.prompt is None:
+                raise InvalidRequestError("prompt_token_ids", bad, f"token ids in [0, {size})")
+            text, expected = self.tokenizer.decode_token(bad), f"tokens in [0, {size}), not {bad}"
+            raise InvalidRequestError("prompt", text, expected)
         return token_ids
 
     def _require_tokenizer(self) -> Tokenizer:
@@ -202,11 +208,11 @@ class Admission:
 
     @cached_property
     def eos_token_ids(self) -> tuple[int, ...]:
-        """Ids that end an answer: the checkpoint's and its tokenizer's."""
+        """Ids that end an answer: the checkpoint's and its tokenizer's, of those it can draw."""
         ids = set(self.model.eos_token_ids)
         if self.tokenizer is not None and self.tokenizer.eos_token_id is not None:
             ids.add(self.tokenizer.eos_token_id)
-        return tuple(sorted(ids))
+        return tuple(sorted(token for token in ids if token < self.model.vocab_size))
 
     def _detokenizer(self, params: SamplingParams) -> Detokenizer | None:
         if self.tokenizer is None or not params.detokenize:
@@ -218,3 +224,19 @@ class Admission:
             skip_special_tokens=params.skip_special_tokens,
             min_tokens=params.min_tokens,
         )
+
+
+def _integers(token_ids: Sequence[int]) -> list[int]:
+    """As Python's own; NumPy's and torch's are integers, too. True is none."""
+    if set(map(type, token_ids)) <= {int}:
+        return list(token_ids)
+    return [_integer(token) for token in token_ids]
+
+
+def _integer(token: Any) -> int:
+    try:
+        if not isinstance(token, bool):
+            return operator.index(token)
+    except TypeError:
+        pass
+    raise InvalidRequestError("prompt_token_ids", token, "token ids that are integers")

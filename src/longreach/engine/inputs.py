@@ -52,7 +52,7 @@ def _request(prompt: Prompt, params: SamplingParams, cache_salt: str) -> PromptR
     text, token_ids = prompt.get("prompt"), prompt.get("prompt_token_ids")
     if not isinstance(text, str | None):
         raise InvalidRequestError("prompt", text, "a text")
-    if not isinstance(token_ids, Sequence | None) or isinstance(token_ids, str):
+    if not isinstance(token_ids, Sequence | None) or isinstance(token_ids, str | bytes):
         raise InvalidRequestError("prompt_token_ids", token_ids, "a list of token ids")
     return PromptRequest(
         prompt=text, prompt_token_ids=token_ids, params=params, cache_salt=cache_salt

@@ -1,5 +1,7 @@
 """The Python API in hands that hold it wrong: typed errors, unharmed neighbours, no page lost."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,66 @@ def test_a_request_without_a_token_to_draw_ends_alone(llm, n):
     assert isinstance(pieces[1][-1].error, LongreachError)
     with pytest.raises(LongreachError, match="the best logit is inf"):
         llm.generate(["The sky is", "The grass is"], [greedy(), spoilt])
+
+
+def test_a_call_inside_a_call_is_refused(llm):
+    """generate, stream and close from a progress callback are refused; the call around goes on."""
+    refused = []
+    abandoned = llm.stream("The sun is", greedy(50))
+    next(abandoned)
+
+    def callback(*_):
+        for call in (
+            lambda: llm.generate("The sky is", greedy()),
+            lambda: next(llm.stream("The sky is", greedy())),
+            llm.close,
+        ):
+            with pytest.raises(InvalidRequestError, match="llm is 'in use'"):
+                call()
+            refused.append(call)
+        abandoned.close()  # allowed: it ends when the step does
+
+    wanted = tokens(llm.generate("The grass is", greedy())[0])
+    llm.engine.cache.forget_unused()
+    (output,) = llm.generate("The grass is", greedy(), progress=callback)
+    assert len(refused) >= 3
+    assert tokens(output) == wanted
+
+
+def test_threads_do_not_mix(llm):
+    """Of several threads' calls each gives the right answer or is refused; nothing breaks."""
+    texts = [f"The number {index} is" for index in range(3)]
+    wanted = [tokens(output) for output in llm.generate(texts, greedy())]
+    wrong = []
+
+    def ask(index):
+        for _ in range(8):
+            try:
+                got = tokens(llm.generate(texts[index], greedy())[0])
+            except InvalidRequestError as error:
+                got = wanted[index] if error.field == "llm" else error
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is wrong
+                got = error
+            if got != wanted[index]:
+                wrong.append(got)
+
+    threads = [threading.Thread(target=ask, args=(index,)) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert tokens(llm.generate(texts[0], greedy())[0]) == wanted[0]
+
+
+def test_a_stream_of_a_closed_llm_says_so(tiny_qwen2):
+    """Going on with a stream after close raises the error of every use after close."""
+    llm = LLM(tiny_qwen2, dtype="float32", page_size=16)
+    stream = llm.stream("The sky is", greedy())
+    next(stream)
+    llm.close()
+    with pytest.raises(InvalidRequestError, match="closed"):
+        next(stream)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -49,7 +50,9 @@ class LLM:
     disk_cache: keeps what was read for later processes; True: in the default directory, a path: in
         this one, or a `DiskCacheConfig`. What is kept there reveals the prompts' text.
     Everything else: see `EngineConfig`. Raises the ModelError family, InvalidRequestError,
-    MemoryPlanError. Not thread-safe; `close` (or `with`) gives the memory back.
+    MemoryPlanError. One call at a time: a second one, from another thread or a progress callback,
+    is an InvalidRequestError (`abort` may come from anywhere). `close` (or `with`) gives the memory
+    back.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class LLM:
         self._chat_template: ChatTemplate | None = None
         self._current: str | None = None
         self._mail: dict[str, deque[RequestOutput]] = {}
+        self._is_stepping = Lock()
 
     # --- what it is
 
@@ -247,12 +251,13 @@ class LLM:
 
     def _submit(self, requests: Iterable[PromptRequest], *, stream: bool) -> list[str]:
         """Queue all of them, or none when one is refused."""
+        self._require_idle()
         ids: list[str] = []
         try:
             for request in requests:
                 ids.append(self.engine.add_request(request, stream=stream))  # noqa: PERF401
         except BaseException:
-            self.engine.cancel(ids)
+            self._leave(ids)
             raise
         self._mail |= {request_id: deque() for request_id in ids}
         return ids
@@ -273,26 +278,48 @@ class LLM:
                     yield output
         finally:
             self._current = None
-            if self._engine is not None:
-                self._engine.cancel(unfinished)
+            self._leave(unfinished)
             for request_id in ids:
                 self._mail.pop(request_id, None)
 
+    def _leave(self, ids: Iterable[str]) -> None:
+        """Stop requests that nobody reads: now, or where a step runs, by its next layer."""
+        if self._engine is None:
+            return
+        if not self._is_stepping.acquire(blocking=False):
+            for request_id in ids:
+                self._engine.abort(request_id)
+            return
+        try:
+            self._engine.cancel(ids)
+        finally:
+            self._is_stepping.release()
+
     def _step(self, ids: list[str], report: Callable[[], None]) -> None:
         """One step of the engine, unless mail is waiting; a Ctrl-C meanwhile is raised after it."""
+        engine = self.engine
         if any(self._mail[request_id] for request_id in ids):
             return
-        with InterruptFlag() as interrupt:
-            outputs = self.engine.step(should_stop=interrupt.check, on_progress=report)
+        if not self._is_stepping.acquire(blocking=False):
+            raise _in_use()
+        try:
+            with InterruptFlag() as interrupt:
+                outputs = engine.step(should_stop=interrupt.check, on_progress=report)
+        finally:
+            self._is_stepping.release()
         for output in outputs:
             if output.request_id in self._mail:
                 self._mail[output.request_id].append(output)
         interrupt.raise_if_set()
 
+    def _require_idle(self) -> None:
+        if self._is_stepping.locked():
+            raise _in_use()
+
     def _take_mail(self, ids: list[str]) -> Iterator[RequestOutput]:
         for request_id in ids:
-            while self._mail[request_id]:
-                yield self._mail[request_id].popleft()
+            while mail := self._mail.get(request_id):  # none where `close` came between
+                yield mail.popleft()
 
     # --- its end
 
@@ -300,7 +327,9 @@ class LLM:
         """Give the model and its pages back. Nothing can be asked afterwards.
 
         With a disk cache: what is not written yet is written first, for half a minute at most.
+        Raises InvalidRequestError while a call runs.
         """
+        self._require_idle()
         if self._engine is not None:
             self._engine.close()
         self._engine = None
@@ -317,6 +346,10 @@ class LLM:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _in_use() -> InvalidRequestError:
+    return InvalidRequestError("llm", "in use", "one call at a time, none from a callback")
 
 
 def choose_device(name: str) -> torch.device:

@@ -124,3 +124,47 @@ def test_integers_of_other_libraries_are_ids(llm):
         (output,) = llm.generate({"prompt_token_ids": list(ids)}, greedy())
         assert tokens(output) == tokens(wanted)
         assert set(map(type, output.prompt_token_ids)) == {int}
+
+
+@pytest.mark.parametrize("params", [{"max_tokens": 3}, 5, [5], [None], SamplingParams, "x"])
+def test_params_of_another_type_are_refused(llm, params):
+    """Anything but SamplingParams is named."""
+    with pytest.raises(InvalidRequestError, match="params is"):
+        llm.generate("a", params)
+
+
+def test_a_salt_is_text(llm):
+    """A cache salt of another type is named."""
+    with pytest.raises(InvalidRequestError, match="cache_salt is 5"):
+        llm.generate("a", greedy(), cache_salt=5)
+
+
+DEEP = ["x"]
+for _ in range(5000):
+    DEEP = [DEEP]
+ROUND = []
+ROUND.append(ROUND)
+
+
+@pytest.mark.parametrize(
+    ("field", "message", "options"),
+    [
+        ("messages", None, {}),
+        ("messages[0].tool_calls", {"role": "assistant", "content": "", "tool_calls": 5}, {}),
+        ("messages[0]", {"role": "user", "content": "x", "more": DEEP}, {}),
+        ("tools", {"role": "user", "content": "x"}, {"tools": 5}),
+        ("tools", {"role": "user", "content": "x"}, {"tools": "abc"}),
+        ("tools", {"role": "user", "content": "x"}, {"tools": [ROUND]}),
+        ("tools", {"role": "user", "content": "x"}, {"tools": [{"x": ROUND}]}),
+        ("x", {"role": "user", "content": "x"}, {"template_variables": {"x": DEEP}}),
+        ("template_variables", {"role": "user"}, {"template_variables": {"tools": []}}),
+        ("template_variables", {"role": "user"}, {"template_variables": {"self": 1}}),
+        ("template_variables", {"role": "user"}, {"template_variables": {5: 1}}),
+        ("template_variables", {"role": "user"}, {"template_variables": 5}),
+    ],
+)
+def test_a_conversation_that_cannot_be_rendered_is_named(llm, field, message, options):
+    """Messages, tools and variables of a wrong form are refused, each by its name."""
+    with pytest.raises(InvalidRequestError) as caught:
+        llm.chat([message], greedy(), **options)
+    assert caught.value.field == field

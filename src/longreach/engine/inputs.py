@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
 from longreach.engine.protocol import PromptRequest
@@ -32,13 +32,17 @@ def as_requests(
     cache_salt: str = "",
 ) -> list[PromptRequest]:
     """One request per prompt. Raises InvalidRequestError for other forms and unequal lengths."""
+    if not isinstance(cache_salt, str):
+        raise InvalidRequestError("cache_salt", cache_salt, "a text")
     if not isinstance(prompts, str | Mapping | Sequence):
         raise InvalidRequestError("prompts", prompts, f"{_FORMS}, or a list of these")
     listed = [prompts] if isinstance(prompts, str | Mapping) else list(prompts)
     if params is None or isinstance(params, SamplingParams):
         each = [params or SamplingParams()] * len(listed)
-    else:
+    elif isinstance(params, Sequence) and all(isinstance(q, SamplingParams) for q in params):
         each = list(params)
+    else:
+        raise InvalidRequestError("params", params, "SamplingParams, or a list of them")
     if len(each) != len(listed):
         raise InvalidRequestError("params", len(each), f"one, or one per prompt ({len(listed)})")
     return [_request(p, q, cache_salt) for p, q in zip(listed, each, strict=True)]
@@ -67,6 +71,17 @@ def as_conversations(
         raise InvalidRequestError("messages", messages, "a list of messages, not empty")
     if all(isinstance(item, Mapping) for item in messages):
         return [messages]  # type: ignore[list-item]
-    if any(isinstance(item, str | Mapping) for item in messages):
+    if any(isinstance(item, str) or not isinstance(item, Sequence) for item in messages):
         raise InvalidRequestError("messages", messages, "messages, or lists of messages")
     return list(messages)  # type: ignore[arg-type]
+
+
+def as_variables(variables: Mapping[str, Any] | None, taken: Collection[str]) -> Mapping[str, Any]:
+    """Variables for a chat template. Raises InvalidRequestError for names in `taken`."""
+    if variables is None:
+        return {}
+    if not isinstance(variables, Mapping) or not all(isinstance(name, str) for name in variables):
+        raise InvalidRequestError("template_variables", variables, "a mapping of names to values")
+    if clash := [name for name in variables if name in taken]:
+        raise InvalidRequestError("template_variables", clash[0], "no argument of its own")
+    return variables

@@ -25,7 +25,7 @@ from longreach.config import (
 from longreach.engine.build import Overrides, build_engine
 from longreach.engine.engine import Engine, nothing
 from longreach.engine.estimate import Estimate, estimate_prompt
-from longreach.engine.inputs import Prompt, as_conversations, as_requests
+from longreach.engine.inputs import Prompt, as_conversations, as_requests, as_variables
 from longreach.engine.interrupt import InterruptFlag
 from longreach.engine.outputs import RequestMetrics, RequestOutput
 from longreach.engine.progress import ProgressMeter
@@ -200,16 +200,14 @@ class LLM:
         Special tokens inside messages are plain text (see `text.ChatTemplate`). Raises
         TemplateError, and as `generate` does.
         """
+        options = {
+            "tools": tools,
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": continue_final_message,
+        }
+        variables = as_variables(template_variables, {"self", "messages", *options})
         prompts: list[Prompt] = [
-            {
-                "prompt_token_ids": self.encode_chat(
-                    conversation,
-                    tools=tools,
-                    add_generation_prompt=add_generation_prompt,
-                    continue_final_message=continue_final_message,
-                    **(template_variables or {}),
-                )
-            }
+            {"prompt_token_ids": self.encode_chat(conversation, **options, **variables)}
             for conversation in as_conversations(messages)
         ]
         return self.generate(prompts, params, progress=progress, cache_salt=cache_salt)

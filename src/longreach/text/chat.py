@@ -25,7 +25,7 @@ import jinja2
 
 from longreach.errors import InvalidRequestError, TemplateError
 from longreach.text.files import read_chat_templates
-from longreach.text.nesting import is_too_deep
+from longreach.text.nesting import MAX_NESTING, is_too_deep
 from longreach.text.sandbox import Budget, ChatEnvironment
 from longreach.text.tokenizer import Tokenizer
 
@@ -121,6 +121,7 @@ class ChatTemplate:
         if add_generation_prompt and continue_final_message:
             expected = "False together with continue_final_message"
             raise InvalidRequestError("add_generation_prompt", True, expected)
+        _check_tools(tools)
         plain = [_normalise(message, f"messages[{i}]") for i, message in enumerate(messages)]
         tag = f"\ue000{self._key}:end\ue001 "
         if continue_final_message:
@@ -191,6 +192,15 @@ class ChatTemplate:
                     )
 
 
+def _check_tools(tools: Any) -> None:
+    expected = "a list of mappings, one per function"
+    if not isinstance(tools, Sequence | None) or isinstance(tools, str):
+        raise InvalidRequestError("tools", tools, expected)
+    for tool in tools or ():
+        if not isinstance(tool, Mapping):
+            raise InvalidRequestError("tools", tool, expected)
+
+
 def _normalise(message: object, name: str) -> dict[str, Any]:
     """A message as templates expect it: plain data, text content, tool arguments as objects."""
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
@@ -200,7 +210,10 @@ def _normalise(message: object, name: str) -> dict[str, Any]:
         plain["content"] = "\n".join(_text_of(part, name) for part in plain["content"])
     elif not isinstance(plain.get("content"), str | None):
         raise InvalidRequestError(f"{name}.content", plain["content"], "text or a list of parts")
-    for call in plain.get("tool_calls") or []:
+    calls = plain.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise InvalidRequestError(f"{name}.tool_calls", calls, "a list of mappings")
+    for call in calls:
         _parse_arguments(call, name)
     return plain
 
@@ -238,7 +251,7 @@ def _read_arguments(text: str) -> Any:
     return text if is_too_deep(arguments) else arguments
 
 
-def _plain(value: object, name: str) -> Any:
+def _plain(value: object, name: str, depth: int = 0) -> Any:
     """A copy made of JSON's own types: templates get no object with methods of its own."""
     match value:
         case None | bool():
@@ -249,10 +262,12 @@ def _plain(value: object, name: str) -> Any:
             return int(value)
         case float():
             return float(value)
+        case Mapping() | list() | tuple() if depth > MAX_NESTING:
+            raise InvalidRequestError(name, value, "fewer lists and objects in each other")
         case Mapping():
-            return {str(key): _plain(item, name) for key, item in value.items()}
+            return {str(key): _plain(item, name, depth + 1) for key, item in value.items()}
         case list() | tuple():
-            return [_plain(item, name) for item in value]
+            return [_plain(item, name, depth + 1) for item in value]
     raise InvalidRequestError(name, value, "text, numbers, lists and mappings, as JSON has")
 
 

@@ -329,6 +329,8 @@ def as_disk_cache(value: DiskCacheConfig | Path | str | bool | None) -> DiskCach
         return None
     if isinstance(value, DiskCacheConfig):
         return value
+    named = value is True or isinstance(value, str | os.PathLike)
+    _check_user(named, "disk_cache", value, "True, False, a directory or a DiskCacheConfig")
     return DiskCacheConfig() if value is True else DiskCacheConfig(directory=Path(value))
 
 

@@ -168,3 +168,35 @@ def test_a_conversation_that_cannot_be_rendered_is_named(llm, field, message, op
     with pytest.raises(InvalidRequestError) as caught:
         llm.chat([message], greedy(), **options)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_kv_tokens": "many"},
+        {"num_kv_tokens": 2.5},
+        {"num_kv_tokens": True},
+        {"dual_chunk_attention": 0},
+        {"cap": "long"},
+        {"cap": 1},
+        {"cap": 60, "dual_chunk_attention": False},
+        {"device": None},
+        {"disk_cache": 5},
+        {"model": None},
+        {"model": ""},
+        {"model": b"needle"},
+    ],
+    ids=str,
+)
+def test_settings_of_a_wrong_type_are_refused(tiny_dca, options):
+    """What cannot be obeyed is the caller's InvalidRequestError, not the checkpoint's error."""
+    with pytest.raises(InvalidRequestError) as caught:
+        LLM(**{"model": tiny_dca, "dtype": "float32"} | options)
+    assert caught.value.field == next(iter(options))
+
+
+@pytest.mark.parametrize("num_tokens", [-1, 1.5, True, "8K", None])
+def test_an_estimate_is_of_a_number_of_tokens(llm, num_tokens):
+    """Anything else is refused before anything is measured."""
+    with pytest.raises(InvalidRequestError, match="num_tokens is"):
+        llm.estimate(num_tokens)

@@ -18,6 +18,7 @@ BAD = [
     ("temperature", math.nan, "number"),
     ("temperature", math.inf, "number"),
     ("temperature", "1", "number"),
+    ("temperature", 10**400, "number"),
     ("top_p", 0.0, r"\(0.0, 1.0\]"),
     ("top_p", 1.01, r"\(0.0, 1.0\]"),
     ("top_k", -2, ">= -1"),

@@ -26,7 +26,7 @@ from longreach.engine.memory import (
 )
 from longreach.engine.positions import Positions
 from longreach.engine.runner import Runner
-from longreach.errors import InvalidRequestError, MemoryPlanError
+from longreach.errors import ConfigError, InvalidRequestError, MemoryPlanError
 from longreach.models.decoder import Decoder
 from longreach.models.loader import load_model, resolve_kv_dtype
 from longreach.models.registry import resolve_model
@@ -53,6 +53,13 @@ class Overrides:
     dual_chunk_attention: Literal["auto"] | bool = "auto"
     cap: int | None = None
     num_kv_tokens: int | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        wanted, size = self.dual_chunk_attention, self.num_kv_tokens
+        if wanted != "auto" and not isinstance(wanted, bool):
+            raise InvalidRequestError("dual_chunk_attention", wanted, '"auto", True or False')
+        if size != "auto" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise InvalidRequestError("num_kv_tokens", size, '"auto" or an integer of at least 1')
 
 
 def build_engine(
@@ -115,19 +122,21 @@ def bound_kernel_caches() -> None:
 def override_model(model: ModelConfig, overrides: Overrides) -> ModelConfig:
     """The model's settings as the caller wants them."""
     wanted, chunks = overrides.dual_chunk_attention, model.dual_chunk
-    if wanted not in ("auto", True, False):
-        raise InvalidRequestError("dual_chunk_attention", wanted, '"auto", True or False')
     if wanted is True and chunks is None:
         raise InvalidRequestError(
             "dual_chunk_attention", True, "a model with a dual_chunk_attention_config"
         )
     if wanted is False:
-        return replace(model, dual_chunk=None)
+        chunks = None
     if overrides.cap is None:
-        return model
+        return replace(model, dual_chunk=chunks)
     if chunks is None:
-        raise InvalidRequestError("cap", overrides.cap, "None: the model has no dual chunks")
-    return replace(model, dual_chunk=replace(chunks, cap=overrides.cap))
+        raise InvalidRequestError("cap", overrides.cap, "None: there are no dual chunks")
+    try:
+        return replace(model, dual_chunk=replace(chunks, cap=overrides.cap))
+    except ConfigError as error:  # the caller's, not the checkpoint's
+        expected = f"from {chunks.chunk_len - 1} to {chunks.chunk_size}"
+        raise InvalidRequestError("cap", overrides.cap, expected) from error
 
 
 def check_sparse(model: ModelConfig, config: EngineConfig) -> None:
@@ -176,8 +185,6 @@ def pool_tokens(
 ) -> int:
     """Tokens of the page pool: one longest request, and room for others as far as it goes."""
     if overrides.num_kv_tokens != "auto":
-        if overrides.num_kv_tokens < 1:
-            raise InvalidRequestError("num_kv_tokens", overrides.num_kv_tokens, "at least 1")
         return overrides.num_kv_tokens
     config = footprint.engine
     typical = config.max_num_seqs * min(max_model_len, TYPICAL_TOKENS)

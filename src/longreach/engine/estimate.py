@@ -12,6 +12,7 @@ from longreach.engine.build import longest_context
 from longreach.engine.calibrate import Calibration, Rates
 from longreach.engine.memory import Footprint, MemoryPlan, plannable_bytes
 from longreach.engine.prefill_time import PrefillTime, prefill_seconds, prefill_time, text_range
+from longreach.errors import InvalidRequestError
 from longreach.models.loader import load_config, resolve_dtype, resolve_kv_dtype
 from longreach.models.registry import resolve_model
 from longreach.models.sizes import num_parameters, weight_bytes
@@ -80,7 +81,12 @@ def estimate_model(
 
 
 def estimate_prompt(footprint: Footprint, num_tokens: int, device: torch.device) -> Estimate:
-    """Estimate for a model whose footprint is known; calibrates for about a second."""
+    """Estimate for a model whose footprint is known; calibrates for about a second.
+
+    Raises InvalidRequestError for a number of tokens that is none.
+    """
+    if isinstance(num_tokens, bool) or not isinstance(num_tokens, int) or num_tokens < 0:
+        raise InvalidRequestError("num_tokens", num_tokens, "an integer of at least 0")
     model, config = footprint.model, footprint.engine
     plan = footprint.plan(num_tokens, available=plannable_bytes(device))
     rates = Calibration(model, footprint.dtype, device, config.quantization).measure()

@@ -356,7 +356,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InvalidRequestError("device", name, "auto, cpu or cuda") from error
     if device.type not in ("cpu", "cuda") or (
         device.type == "cuda" and not torch.cuda.is_available()

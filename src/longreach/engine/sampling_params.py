@@ -7,6 +7,7 @@ out of range raises `InvalidRequestError` (a ValueError) that names the field an
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -175,7 +176,7 @@ class SamplingParams:
     def _number(self, name: str, low: float, high: float, *, open_low: bool = False) -> None:
         value = getattr(self, name)
         above = _is_number(value) and (value > low if open_low else value >= low)
-        if not above or value > high or math.isinf(value):
+        if not above or value > high or not value <= sys.float_info.max:
             left = "(" if open_low else "["
             right = f"{high}]" if math.isfinite(high) else "inf)"
             raise InvalidRequestError(name, value, f"a number in {left}{low}, {right}")

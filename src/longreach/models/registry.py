@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from longreach.errors import ModelNotFoundError
+from longreach.errors import InvalidRequestError, ModelNotFoundError
 from longreach.models.hf import CONFIG_FILE
 
 NEEDLE = "needle"
@@ -20,6 +20,8 @@ def resolve_model(model: str | Path) -> Path:
     """
     if str(model) == NEEDLE and not (Path(NEEDLE) / CONFIG_FILE).is_file():
         return needle_directory()
+    if not isinstance(model, str | os.PathLike) or not str(model):
+        raise InvalidRequestError("model", model, "a directory, or the id of a hub (owner/name)")
     path = Path(model).expanduser()
     if path.is_dir():
         return path

@@ -8,11 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from longreach import LLM, CheckpointError, InvalidRequestError, SamplingParams
+from longreach import LLM, CheckpointError, ConfigError, InvalidRequestError, SamplingParams
 from longreach.config import RopeConfig
 from longreach.engine.structured import StructuredOutputs
+from longreach.errors import ModelNotFoundError, TemplateError
 from longreach.models.checkpoint import INDEX_FILE
 from longreach.models.loader import load_config, load_model
+from longreach.models.registry import resolve_model
+from longreach.text import ChatTemplate, Tokenizer
 
 WEIGHTS = "model.safetensors"
 NORM = "model.norm.weight"
@@ -75,7 +78,47 @@ def test_a_rope_scaling_that_was_added_counts(copy):
     assert load_config(copy).rope == want
 
 
+@pytest.mark.parametrize(
+    "values",
+    [{"layer_types": 5}, {"layer_types": "full_attention"}, {"rms_norm_eps": 10**400}],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_value_of_a_wrong_type_names_its_key(copy, values):
+    """ConfigError with the file and the key."""
+    change(copy / "config.json", **values)
+    with pytest.raises(ConfigError, match=rf"config\.json: {next(iter(values))} is"):
+        load_config(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("config.json", ConfigError), ("tokenizer_config.json", CheckpointError)]
+)
+def test_json_nested_without_end_is_named(copy, name, error):
+    """A file made to exhaust the stack is not JSON that we read."""
+    (copy / name).write_text("[" * 200_000)
+    with pytest.raises(error, match=rf"{name}: not JSON"):
+        LLM(copy)
+
+
 # --- tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("tokenizer_config.json", {"eos_token": {"text": "a"}}),
+        ("tokenizer_config.json", {"eos_token": 5}),
+        ("tokenizer_config.json", {"additional_special_tokens": 5}),
+        ("tokenizer_config.json", {"additional_special_tokens": [{"text": "a"}]}),
+        ("added_tokens.json", {"<a>": "320"}),
+        ("added_tokens.json", {"<a>": 320, "<b>": None}),
+    ],
+)
+def test_a_bad_token_names_its_file(copy, name, values):
+    """CheckpointError with the file."""
+    change(copy / name, **values)
+    with pytest.raises(CheckpointError, match=name):
+        Tokenizer.from_directory(copy)
 
 
 def test_a_token_without_a_row_is_refused(copy):
@@ -100,4 +143,22 @@ def test_an_end_that_cannot_be_drawn_is_no_end(copy, ids):
         assert output.outputs[0].text in ("yes", "no")
 
 
+def test_a_template_that_python_cannot_compile_is_one_of_ours(copy):
+    """Loops in loops past Python's limit are a TemplateError, too."""
+    loops = "{% for m in messages %}" * 30 + "{% endfor %}" * 30
+    change(copy / "tokenizer_config.json", chat_template=loops)
+    with pytest.raises(TemplateError, match="does not compile"):
+        ChatTemplate.from_directory(copy, Tokenizer.from_directory(copy))
+
+
 # --- names
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "~nobody-here/model", "a..b/c", "a/b--c", "a/b.git", "a/" + "b" * 300]
+)
+def test_a_name_that_no_hub_can_have_is_not_found(name):
+    """Whatever is asked for, it is a ModelNotFoundError with the name."""
+    with pytest.raises(ModelNotFoundError) as caught:
+        resolve_model(name)
+    assert name in str(caught.value)

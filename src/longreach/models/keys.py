@@ -42,7 +42,10 @@ class Keys:
         value = self._present(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(key, value, "a number")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise self.error(key, value, "a number") from error
 
     def optional_number(self, key: str) -> float | None:
         """A real number or None."""

@@ -22,8 +22,8 @@ def resolve_model(model: str | Path) -> Path:
         return needle_directory()
     if not isinstance(model, str | os.PathLike) or not str(model):
         raise InvalidRequestError("model", model, "a directory, or the id of a hub (owner/name)")
-    path = Path(model).expanduser()
-    if path.is_dir():
+    path = as_directory(model)
+    if path is not None:
         return path
     if isinstance(model, str) and HUB_ID.fullmatch(model):
         cached = cached_snapshot(model)
@@ -34,6 +34,15 @@ def resolve_model(model: str | Path) -> Path:
             f"download it with `longreach pull {model}`"
         )
     raise ModelNotFoundError(f"{model}: no such directory, and not the id of a hub (owner/name)")
+
+
+def as_directory(model: str | Path) -> Path | None:
+    """The directory of that name, if there is one; what can be no path is none."""
+    try:
+        path = Path(model).expanduser()
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a zero byte
+        return None
 
 
 def needle_directory() -> Path:
@@ -50,12 +59,16 @@ def needle_directory() -> Path:
 def cached_snapshot(model: str) -> Path | None:
     """The newest snapshot of a hub id that is whole on this disk, from either hub's cache."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = try_to_load_from_cache(model, CONFIG_FILE)
+    try:
+        found = try_to_load_from_cache(model, CONFIG_FILE)
+    except HFValidationError:  # a name that only the other hub may have
+        found = None
     if isinstance(found, str):
         return Path(found).parent
     for directory in modelscope_directories(model):
-        if (directory / CONFIG_FILE).is_file():
+        if as_directory(directory) and (directory / CONFIG_FILE).is_file():
             return directory
     return None
 

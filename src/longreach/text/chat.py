@@ -145,7 +145,7 @@ class ChatTemplate:
     def _compile(self, source: str) -> jinja2.Template:
         try:
             return self._environment.compile_template(source, self._mark)
-        except (jinja2.TemplateError, RecursionError) as error:
+        except Exception as error:  # Python's own compiler refuses what nests too deep
             raise TemplateError(f"the chat template does not compile: {error}") from error
 
     def _mark(self, literal: str) -> str:

@@ -137,11 +137,18 @@ def _listed_tokens(config: Mapping[str, Any], directory: Path) -> dict[int, Adde
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         message = f"{directory}/tokenizer_config.json: added_tokens_decoder: {error!r}"
         raise CheckpointError(message) from error
-    specials = {
-        *_named_contents(config),
-        *map(_content, config.get("additional_special_tokens") or []),
-    }
-    for content, token_id in _read_json(directory / "added_tokens.json", required=False).items():
+    more = config.get("additional_special_tokens") or []
+    if not isinstance(more, list):
+        raise CheckpointError(
+            f"{directory}/tokenizer_config.json: additional_special_tokens is {more!r}: "
+            "expected a list"
+        )
+    named = [_content(config[name], directory) for name in _NAMED if config.get(name)]
+    specials = {*named, *(_content(token, directory) for token in more)}
+    path = directory / "added_tokens.json"
+    for content, token_id in _read_json(path, required=False).items():
+        if not isinstance(token_id, int):
+            raise CheckpointError(f"{path}: token {content!r} has id {token_id!r}, no integer")
         is_special = content in specials
         tokens.setdefault(
             token_id, AddedToken(content, special=is_special, normalized=not is_special)
@@ -157,7 +164,7 @@ def _added_token(entry: Mapping[str, Any]) -> AddedToken:
 def _special_names(
     core: CoreTokenizer, config: Mapping[str, Any], directory: Path
 ) -> dict[str, str]:
-    names = {name: _content(config[name]) for name in _NAMED if config.get(name)}
+    names = {name: _content(config[name], directory) for name in _NAMED if config.get(name)}
     for name, token in names.items():
         if core.token_to_id(token) is None:
             raise CheckpointError(
@@ -166,13 +173,15 @@ def _special_names(
     return names
 
 
-def _named_contents(config: Mapping[str, Any]) -> list[str]:
-    return [_content(config[name]) for name in _NAMED if config.get(name)]
-
-
-def _content(token: object) -> str:
+def _content(token: object, directory: Path) -> str:
     """A special token is written as text, or as a mapping that holds it under "content"."""
-    return token["content"] if isinstance(token, Mapping) else str(token)
+    match token:
+        case str(text) | {"content": str(text)}:
+            return text
+    raise CheckpointError(
+        f"{directory}/tokenizer_config.json: the special token {token!r} is neither text nor an "
+        'object with "content"'
+    )
 
 
 def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
@@ -180,7 +189,7 @@ def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: holds a {type(value).__name__}, expected an object")

@@ -146,6 +146,8 @@ def _refuse_unsupported(keys: Keys) -> None:
 def _refuse_windows(keys: Keys) -> None:
     """Sliding windows are refused where a layer and a length exist that they would change."""
     kinds = keys.raw("layer_types")
+    if not isinstance(kinds, list | None):
+        raise keys.error("layer_types", kinds, "a list")
     other = sorted({str(kind) for kind in kinds or ()} - {"full_attention", "sliding_attention"})
     if other:
         raise keys.unsupported("layer_types", other[0], "only full_attention is")

@@ -92,7 +92,7 @@ def attend_slice(
 
 
 def _choose(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | None) -> _Twin:
-    """The fastest twin that can: torch_rows is for decoding, torch_fused for CPUs with AMX."""
+    """The fastest twin that can: few rows, float32 or hardware tiles, anything."""
     reasons: dict[str, str] = {}
     for twin in (torch_rows, torch_fused, torch_tiles):
         reason = twin.supports(q_TNH, k_GSH, meta, pattern)

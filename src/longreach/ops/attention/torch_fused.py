@@ -1,7 +1,8 @@
 """Attention of many rows by torch's fused CPU kernel, one call per block of rows and key tile.
 
-The faster twin where the kernel multiplies in hardware tiles (AMX): it keeps scores in registers.
-On CPUs without them the plain GEMMs of torch_tiles are two to four times as fast.
+The faster twin in float32, and where the kernel multiplies bf16 in hardware tiles (AMX): it keeps
+scores in registers. In bf16 without them the plain GEMMs of torch_tiles are two to four times as
+fast.
 
 Shape letters: T rows of the slice, N query heads, G kv heads, S physical slots, H head dim.
 """
@@ -23,9 +24,11 @@ def supports(q_TNH: Tensor, k_GSH: Tensor, meta: SliceMeta, pattern: Pattern | N
     """None when this twin can run the arguments, otherwise why not."""
     if q_TNH.device.type != "cpu" or fused.KERNEL is None:
         return f"torch {torch.__version__} has no fused kernel for {q_TNH.device.type}"
-    if q_TNH.dtype != torch.bfloat16 or not has_amx():
-        return f"no hardware tiles for {q_TNH.dtype} on this CPU"
-    return None
+    if q_TNH.dtype in (torch.float32, torch.float64) or (
+        q_TNH.dtype == torch.bfloat16 and has_amx()
+    ):
+        return None
+    return f"products of {q_TNH.dtype} are faster apart on this CPU"
 
 
 def attend(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from longreach.cache.disk.extent import DIGEST_BYTES
@@ -16,25 +17,34 @@ SUFFIX = ".pin.json"
 
 
 class PinFiles:
-    """The pins of one model's folder. What the files say is read again when any came or went."""
+    """The pins of one model's folder. What the files say is read again when any came or went.
+
+    Thread-safe: the engine's loop and the writer both look.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._looking = Lock()
         self._looked_ns = -1
         self._pins: dict[bytes, Pin] = {}
 
     def load(self) -> dict[bytes, Pin]:
         """By name, those whose time is over included. Files that are no pins are removed."""
-        try:
-            changed_ns = self.folder.stat().st_mtime_ns
-        except OSError:
-            return {}
-        if changed_ns != self._looked_ns:
-            self._looked_ns = changed_ns
-            remove_drafts(self.folder)
-            found = [self._read(path) for path in sorted(self.folder.glob(f"*{SUFFIX}"))]
-            self._pins = {pin.name: pin for pin in found if pin is not None}
-        return dict(self._pins)
+        with self._looking:
+            try:
+                changed_ns = self.folder.stat().st_mtime_ns
+            except OSError:
+                return {}
+            if changed_ns != self._looked_ns:
+                self._looked_ns = changed_ns
+                remove_drafts(self.folder)
+                found = [self._read(path) for path in sorted(self.folder.glob(f"*{SUFFIX}"))]
+                self._pins = {pin.name: pin for pin in found if pin is not None}
+            return dict(self._pins)
+
+    def _look_again(self) -> None:
+        with self._looking:
+            self._looked_ns = -1
 
     def _read(self, path: Path) -> Pin | None:
         try:
@@ -63,13 +73,13 @@ class PinFiles:
             "expires_s": pin.expires_s,
         }
         write_file(self._path(pin.name), [json.dumps(values).encode()])
-        self._looked_ns = -1
+        self._look_again()
 
     def remove(self, name: bytes) -> None:
         """End a pin, if it is there."""
         with suppress(OSError):
             self._path(name).unlink()
-        self._looked_ns = -1
+        self._look_again()
 
     def _path(self, name: bytes) -> Path:
         return self.folder / f"{name.hex()}{SUFFIX}"

@@ -385,13 +385,9 @@ class EngineConfig:
         budget = self.max_inter_token_ms
         timed = budget is None or (_is_real(budget) and budget > 0)
         _check_user(timed, "max_inter_token_ms", budget, "None or a number above 0")
-        count = self.num_speculative_tokens
-        _check_user(
-            _is_int(count) and 0 <= count <= MOST_SPECULATIVE_TOKENS,
-            "num_speculative_tokens",
-            count,
-            f"an integer in [0, {MOST_SPECULATIVE_TOKENS}]",
-        )
+        count, most = self.num_speculative_tokens, MOST_SPECULATIVE_TOKENS
+        few = _is_int(count) and 0 <= count <= most
+        _check_user(few, "num_speculative_tokens", count, f"an integer in [0, {most}]")
 
     @property
     def dense_slice_tokens(self) -> int:

@@ -88,11 +88,11 @@ def needle():
 
 
 def guesses(truth, prompt, wrong_every):
-    """A draft that knows the answer, but for every so many of its tokens."""
+    """A draft that knows the answer, but for every so many of its tokens, and not where it ends."""
 
     def draft(self, room):
         at = self._request.num_tokens - len(prompt)
-        right = truth[at : at + min(room, 7)]
+        right = [*truth, 19, 23, 19][at : at + min(room, 7)]
         return tuple((t + (i % wrong_every == 0)) % 2048 for i, t in enumerate(right, at))
 
     return draft
